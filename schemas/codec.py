@@ -1,0 +1,163 @@
+"""Records to bytes and back, in the Confluent wire format: 0x00, schema id (4 bytes, big endian), Avro body."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Callable
+from enum import StrEnum
+from io import BytesIO
+from typing import Any
+
+import fastavro
+from fastavro.schema import parse_schema
+
+from schemas.records import RECORDS, Record
+from schemas.registry import Registry, RegistryError, avsc
+
+_HEADER = 5
+_Convert = Callable[[Any], Any]
+
+
+class CodecError(Exception):
+    """A value is not what its topic may hold. `code` is stable and goes on the dead letter."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+def schema_id(data: bytes | None) -> int:
+    """The schema id in a value's first five bytes; `CodecError` avro-framing where there is none."""
+    if data is None or len(data) < _HEADER or data[0] != 0:
+        raise CodecError("avro-framing", "not in the Confluent wire format: 0x00 and a four-byte schema id must come first")
+    return int.from_bytes(data[1:_HEADER])
+
+
+class Codec:
+    """Encodes and decodes records; schema ids come from the registry once and are kept."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._writers: dict[type, tuple[bytes, Any]] = {}
+        self._readers: dict[int, tuple[type[Record], Any, Any]] = {}
+
+    def id_of(self, record: type[Record]) -> int:
+        """The schema id of a record of this release."""
+        return int.from_bytes(self._writer(record)[0][1:])
+
+    def encode(self, record: Record) -> bytes:
+        """The bytes of a record. `CodecError` avro-value where a field does not fit its schema."""
+        header, schema = self._writer(type(record))
+        out = BytesIO()
+        out.write(header)
+        try:
+            fastavro.schemaless_writer(out, schema, plain(record))
+        except (ValueError, TypeError, OverflowError, AttributeError) as error:
+            raise CodecError("avro-value", f"{type(record).__name__} does not fit its schema: {error}") from error
+        return out.getvalue()
+
+    def type_of(self, data: bytes | None) -> type[Record]:
+        """Which record a value is, by its schema id, without decoding it."""
+        return self._reader(schema_id(data))[0]
+
+    def decode(self, data: bytes | None) -> Record:
+        """The record in a value, written by this or another release.
+
+        `CodecError`: avro-framing, avro-unknown-schema (the registry does not know the id, or it is no record of ours),
+        avro-body (the body does not fit the schema). `RegistryError` with `retry` passes through: the registry is down.
+        """
+        cls, writer, reader = self._reader(schema_id(data))
+        body = BytesIO(typing.cast("bytes", data))
+        body.seek(_HEADER)
+        try:
+            return typing.cast("Record", _builder(cls)(fastavro.schemaless_reader(body, writer, reader)))
+        except (ValueError, TypeError, OverflowError, EOFError, IndexError, KeyError, StopIteration, MemoryError) as error:
+            raise CodecError("avro-body", f"the bytes are not a {cls.__name__}: {type(error).__name__} {error}") from error
+
+    def _writer(self, cls: type[Record]) -> tuple[bytes, Any]:
+        if (known := self._writers.get(cls)) is None:
+            name = cls.__name__
+            header = b"\0" + self._registry.id_of(name).to_bytes(4)
+            known = self._writers[cls] = (header, _parsed(avsc(name)))
+        return known
+
+    def _reader(self, number: int) -> tuple[type[Record], Any, Any]:
+        if (known := self._readers.get(number)) is not None:
+            return known
+        try:
+            writer = json.loads(self._registry.schema_of(number))
+        except RegistryError as error:
+            if error.retry:
+                raise
+            raise CodecError("avro-unknown-schema", str(error)) from error
+        name = writer.get("name", "") if isinstance(writer, dict) else ""
+        if name not in RECORDS:
+            raise CodecError("avro-unknown-schema", f"schema id {number} is {name or writer!r}, which is no record of this system")
+        ours = _parsed(avsc(name))
+        theirs = _parsed(writer)
+        known = self._readers[number] = (RECORDS[name], theirs, None if theirs == ours else ours)
+        return known
+
+
+def _parsed(schema: dict[str, Any]) -> Any:
+    """The schema for fastavro, without logical types: times stay integers, and decoding is faster for it."""
+
+    def strip(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: strip(value) for key, value in node.items() if key not in ("logicalType", "doc")}
+        return [strip(item) for item in node] if isinstance(node, list) else node
+
+    return parse_schema(strip(schema), named_schemas={})
+
+
+def plain(value: Any) -> Any:
+    """A record as the dicts, lists and scalars that Avro and JSON writers take."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: plain(getattr(value, name)) for name in _names(type(value))}
+    if isinstance(value, tuple):
+        return [plain(item) for item in value] if value and dataclasses.is_dataclass(value[0]) else list(value)
+    return value
+
+
+_NAMES: dict[type, tuple[str, ...]] = {}
+
+
+def _names(cls: type) -> tuple[str, ...]:
+    if (names := _NAMES.get(cls)) is None:
+        names = _NAMES[cls] = tuple(field.name for field in dataclasses.fields(cls))
+    return names
+
+
+_BUILDERS: dict[type, _Convert] = {}
+
+
+def _builder(cls: type) -> _Convert:
+    """A function from Avro's dict to the dataclass; fields that need no conversion are passed as they are."""
+    if (known := _BUILDERS.get(cls)) is not None:
+        return known
+    hints = typing.get_type_hints(cls)
+    converts = {name: convert for name in _names(cls) if (convert := _converter(hints[name])) is not None}
+
+    def build(values: dict[str, Any]) -> Any:
+        for name, convert in converts.items():
+            values[name] = convert(values[name])
+        return cls(**values)
+
+    _BUILDERS[cls] = build
+    return build
+
+
+def _converter(hint: Any) -> _Convert | None:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        inner = _converter(args[0])
+        return tuple if inner is None else lambda items: tuple(map(inner, items))
+    if origin in (typing.Union, types.UnionType) or not isinstance(hint, type):
+        return None
+    if issubclass(hint, StrEnum):
+        members: dict[str, StrEnum] = {str(member): member for member in hint}
+        return members.__getitem__
+    return _builder(hint) if dataclasses.is_dataclass(hint) else None

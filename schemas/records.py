@@ -1,0 +1,650 @@
+"""Typed mirror of `schemas/*.avsc`: one frozen class a record, one `StrEnum` an enum.
+
+`tests/unit/schemas/test_records.py` proves that classes and files are equal, field for field. A field is added at the end,
+with a default; an enum symbol is added after the others; nothing is removed or renamed (FULL_TRANSITIVE).
+
+Times are `Millis`: integer milliseconds since 1970-01-01T00:00Z. On the wire they carry `timestamp-millis`, so other
+consumers see instants; here they stay integers, which is what ClickHouse and numpy want.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated
+
+Millis = Annotated[int, "timestamp-millis"]
+"""Milliseconds since the epoch, UTC."""
+
+Scalar = int | float | str | None
+"""A meter's own value: an integer, a float, a text (octets as upper-case hex), or absent."""
+
+
+class IdentityKind(StrEnum):
+    """What a meter may present to say who it is."""
+
+    UNKNOWN = "UNKNOWN"
+    SYSTEM_TITLE = "SYSTEM_TITLE"  # 8 octets as upper-case hex
+    LOGICAL_DEVICE_NAME = "LOGICAL_DEVICE_NAME"  # COSEM 0.0.42.0.0.255
+    SERIAL = "SERIAL"  # device id 1, 0.0.96.1.0.255
+    AP_TITLE = "AP_TITLE"  # C12.22
+    ENDPOINT = "ENDPOINT"  # host, or host:port, that it speaks from
+
+
+class UtilityKind(StrEnum):
+    """What the meter measures."""
+
+    UNKNOWN = "UNKNOWN"
+    ELECTRICITY = "ELECTRICITY"
+    WATER = "WATER"
+    GAS = "GAS"
+    HEAT = "HEAT"
+
+
+class Protocol(StrEnum):
+    """The application protocol that a meter speaks."""
+
+    UNKNOWN = "UNKNOWN"
+    DLMS = "DLMS"
+    C1218 = "C1218"
+    C1222 = "C1222"
+
+
+class Transport(StrEnum):
+    """What the bytes on a connection are wrapped in."""
+
+    UNKNOWN = "UNKNOWN"
+    WRAPPER = "WRAPPER"  # IEC 62056-47
+    HDLC = "HDLC"  # IEC 62056-46
+    MBUS = "MBUS"  # EN 13757-2 long frames
+    RAW = "RAW"  # bare APDUs
+
+
+class Network(StrEnum):
+    """The access network, which decides pacing and deadlines."""
+
+    UNKNOWN = "UNKNOWN"
+    NB_IOT = "NB_IOT"
+    RF_MESH = "RF_MESH"
+    PLC_PRIME = "PLC_PRIME"
+    PLC_G3 = "PLC_G3"
+    LORAWAN = "LORAWAN"
+    ETHERNET = "ETHERNET"
+
+
+class MeterState(StrEnum):
+    """Where a meter is in its life."""
+
+    UNKNOWN = "UNKNOWN"
+    INSTALLED = "INSTALLED"
+    DISCOVERED = "DISCOVERED"  # it spoke, nobody had registered it
+    NORMAL = "NORMAL"
+    LOST = "LOST"
+    RETIRED = "RETIRED"
+    EXCHANGED = "EXCHANGED"
+
+
+class SessionKind(StrEnum):
+    """Who opened the conversation."""
+
+    UNKNOWN = "UNKNOWN"
+    PUSH = "PUSH"
+    PULL = "PULL"
+
+
+class Direction(StrEnum):
+    """Which way a frame went."""
+
+    UNKNOWN = "UNKNOWN"
+    FROM_METER = "FROM_METER"
+    TO_METER = "TO_METER"
+
+
+class Cause(StrEnum):
+    """Why a reading was taken or a job exists."""
+
+    UNKNOWN = "UNKNOWN"
+    SCHEDULED = "SCHEDULED"
+    ON_DEMAND = "ON_DEMAND"
+    BACKFILL = "BACKFILL"
+    PUSH = "PUSH"
+    FOLLOW_UP = "FOLLOW_UP"
+    FIRMWARE = "FIRMWARE"
+
+
+class AlarmKind(StrEnum):
+    """What an alarm is about. The tamper kinds start with TAMPER."""
+
+    UNKNOWN = "UNKNOWN"
+    OUTAGE = "OUTAGE"
+    RESTORATION = "RESTORATION"
+    TAMPER_COVER = "TAMPER_COVER"
+    TAMPER_TERMINAL = "TAMPER_TERMINAL"
+    TAMPER_MAGNET = "TAMPER_MAGNET"
+    TAMPER_BYPASS = "TAMPER_BYPASS"
+    TAMPER_REVERSE_FLOW = "TAMPER_REVERSE_FLOW"
+    TAMPER_OTHER = "TAMPER_OTHER"
+    VOLTAGE = "VOLTAGE"
+    CLOCK = "CLOCK"
+    COMMUNICATION = "COMMUNICATION"
+    SECURITY = "SECURITY"
+    FIRMWARE = "FIRMWARE"
+    DEVICE = "DEVICE"
+
+
+class Severity(StrEnum):
+    """How soon somebody should look."""
+
+    UNKNOWN = "UNKNOWN"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    CRITICAL = "CRITICAL"
+
+
+class Operation(StrEnum):
+    """What a job or a command asks of a meter."""
+
+    UNKNOWN = "UNKNOWN"
+    READ_REGISTERS = "READ_REGISTERS"
+    READ_PROFILE = "READ_PROFILE"
+    READ_EVENT_LOG = "READ_EVENT_LOG"
+    READ_CLOCK = "READ_CLOCK"
+    PING = "PING"
+    DISCONNECT = "DISCONNECT"
+    RECONNECT = "RECONNECT"
+    ARM_FOR_RECONNECTION = "ARM_FOR_RECONNECTION"
+    LIMIT = "LIMIT"
+    SET_CLOCK = "SET_CLOCK"
+    SET_CALENDAR = "SET_CALENDAR"
+    SET_PARAMETER = "SET_PARAMETER"
+    ROTATE_KEY = "ROTATE_KEY"
+    FIRMWARE_TRANSFER = "FIRMWARE_TRANSFER"
+
+
+class Priority(StrEnum):
+    """Which work a gateway takes first, highest first."""
+
+    UNKNOWN = "UNKNOWN"
+    ON_DEMAND = "ON_DEMAND"
+    FOLLOW_UP = "FOLLOW_UP"
+    SCHEDULED = "SCHEDULED"
+    FIRMWARE = "FIRMWARE"
+
+
+class Outcome(StrEnum):
+    """How a job ended."""
+
+    UNKNOWN = "UNKNOWN"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"  # the relay may or may not have moved
+
+
+class CommandState(StrEnum):
+    """Where a command stands."""
+
+    UNKNOWN = "UNKNOWN"
+    RECEIVED = "RECEIVED"
+    REJECTED = "REJECTED"
+    AWAITING_APPROVAL = "AWAITING_APPROVAL"
+    APPROVED = "APPROVED"
+    QUEUED = "QUEUED"
+    SENT = "SENT"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+
+
+class Verdict(StrEnum):
+    """What a meter operator decided."""
+
+    UNKNOWN = "UNKNOWN"
+    APPROVE = "APPROVE"
+    REJECT = "REJECT"
+
+
+class OutageKind(StrEnum):
+    """Whether supply was lost or came back."""
+
+    UNKNOWN = "UNKNOWN"
+    OUTAGE = "OUTAGE"
+    RESTORATION = "RESTORATION"
+
+
+class CampaignState(StrEnum):
+    """Where a firmware campaign stands."""
+
+    UNKNOWN = "UNKNOWN"
+    DRAFT = "DRAFT"
+    APPROVED = "APPROVED"
+    CANARY = "CANARY"
+    WAVES = "WAVES"
+    PAUSED = "PAUSED"
+    HALTED = "HALTED"
+    DONE = "DONE"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One identity that a meter may present."""
+
+    kind: IdentityKind = IdentityKind.UNKNOWN
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What the head-end knows of one meter; on `hes.meters`, keyed by `id`."""
+
+    id: str = ""
+    identities: tuple[Identity, ...] = ()
+    vendor: str = ""
+    model: str = ""
+    utility: UtilityKind = UtilityKind.UNKNOWN
+    protocol: Protocol = Protocol.UNKNOWN
+    network: Network = Network.UNKNOWN
+    segment: str = ""  # concentrator, cell or mesh collector
+    endpoint: str = ""  # where it is reached: tcp://host:port; empty where it only pushes
+    template: str = ""
+    key_ref: str = ""  # a name in the key store, never a key
+    feeder: str = ""
+    transformer: str = ""
+    time_zone: str = ""  # IANA name
+    life_support: bool = False
+    groups: tuple[str, ...] = ()
+    state: MeterState = MeterState.UNKNOWN
+    exchanged_for: str = ""
+    firmware: str = ""
+    updated_at: Millis = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame as it was on the wire, secrets masked."""
+
+    direction: Direction = Direction.UNKNOWN
+    at: Millis = 0
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFrames:
+    """The raw bytes of one session or push, in order."""
+
+    id: str = ""
+    meter_id: str = ""  # empty while unknown
+    endpoint: str = ""
+    protocol: Protocol = Protocol.UNKNOWN
+    transport: Transport = Transport.UNKNOWN
+    kind: SessionKind = SessionKind.UNKNOWN
+    job_id: str = ""
+    started_at: Millis = 0
+    ended_at: Millis = 0
+    frames: tuple[Frame, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One column of a profile. Exactly one of the four value columns is filled, one entry a row."""
+
+    obis: str = ""  # A.B.C.D.E.F
+    attribute: int = 2
+    unit: str = ""  # symbol of IEC 62056-62 table "unit"; empty where the meter gives none
+    scaler: int | None = None  # value = raw * 10**scaler; null where the meter gives none
+    longs: tuple[int, ...] = ()
+    nullable_longs: tuple[int | None, ...] = ()  # only where a row lacks a value
+    doubles: tuple[float, ...] = ()  # NaN where a row lacks a value
+    texts: tuple[str, ...] = ()  # octets as upper-case hex; empty where a row lacks a value
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalReadings:
+    """A load profile as read: rows of intervals by channels, in columns.
+
+    Row i ends at `first_end + i * period_s * 1000`, or at `ends[i]` where `ends` is not empty (irregular rows).
+    `deviations`, `clock_statuses` and `statuses` are empty (not given), of one entry (holds for every row), or of one a row.
+    """
+
+    id: str = ""
+    meter_id: str = ""
+    source: str = ""  # class/OBIS/attribute, such as 7/1.0.99.1.0.255/2
+    first_end: Millis = 0
+    period_s: int = 0
+    ends: tuple[Millis, ...] = ()
+    rows: int = 0
+    channels: tuple[Channel, ...] = ()
+    deviations: tuple[int, ...] = ()  # minutes, local to UTC, as the meter sent it
+    clock_statuses: tuple[int, ...] = ()  # COSEM clock status; bit 7 is daylight saving
+    statuses: tuple[int, ...] = ()  # the profile's own status channel (AMR status)
+    read_at: Millis = 0  # when the head-end had the bytes: the version of what is stated
+    cause: Cause = Cause.UNKNOWN
+    job_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """One register's value."""
+
+    obis: str = ""
+    attribute: int = 2
+    unit: str = ""
+    scaler: int | None = None
+    value: Scalar = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterReadings:
+    """Registers captured at one time."""
+
+    id: str = ""
+    meter_id: str = ""
+    source: str = ""
+    captured_at: Millis = 0  # the meter's time in UTC; read_at where the meter gave none
+    meter_time_given: bool = False
+    deviation: int | None = None
+    clock_status: int | None = None
+    registers: tuple[Register, ...] = ()
+    read_at: Millis = 0
+    cause: Cause = Cause.UNKNOWN
+    job_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something a meter, or the gateway about a meter, wants known now."""
+
+    id: str = ""
+    meter_id: str = ""
+    kind: AlarmKind = AlarmKind.UNKNOWN
+    severity: Severity = Severity.UNKNOWN
+    occurred_at: Millis = 0  # the meter's time in UTC; received_at where the meter gave none
+    meter_time_given: bool = False
+    received_at: Millis = 0
+    code: str = ""
+    code_table: str = ""  # which table the code is of, such as 0.0.96.11.0.255 or idis-alarm-1
+    event_type: str = ""  # IEC 61968-9 type, such as 3.26.0.85
+    feeder: str = ""
+    transformer: str = ""
+    segment: str = ""
+    life_support: bool = False
+    source: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One piece of work for one meter, on a lane of `hes.jobs`."""
+
+    id: str = ""
+    meter_id: str = ""
+    operation: Operation = Operation.UNKNOWN
+    objects: tuple[str, ...] = ()  # class/OBIS/attribute; empty means what the template says
+    from_time: Millis | None = None  # inclusive
+    to_time: Millis | None = None  # exclusive
+    parameters: dict[str, str] = field(default_factory=dict)
+    priority: Priority = Priority.UNKNOWN
+    issued_at: Millis = 0
+    not_before: Millis | None = None
+    deadline: Millis | None = None
+    attempt: int = 1
+    cause: Cause = Cause.UNKNOWN
+    caused_by: str = ""  # command, schedule or campaign id
+    request: bytes = b""  # the signed CommandRequest, where rule 9 asks
+    decisions: tuple[bytes, ...] = ()  # the signed CommandDecisions, likewise
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How a job ended, on `hes.events.urgent`."""
+
+    id: str = ""
+    job_id: str = ""
+    meter_id: str = ""
+    segment: str = ""
+    network: Network = Network.UNKNOWN
+    operation: Operation = Operation.UNKNOWN
+    cause: Cause = Cause.UNKNOWN
+    caused_by: str = ""
+    attempt: int = 1
+    outcome: Outcome = Outcome.UNKNOWN
+    code: str = ""  # stable error code; empty when done
+    detail: str = ""
+    issued_at: Millis = 0
+    started_at: Millis = 0
+    connected_at: Millis | None = None
+    associated_at: Millis | None = None
+    finished_at: Millis = 0
+    rows: int = 0  # rows or values read
+    events: tuple[str, ...] = ()  # ids of the readings and alarms it produced
+    before: str = ""  # relay or parameter state read before
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which meters a command or schedule is for; what is filled is combined with AND."""
+
+    meters: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    transformers: tuple[str, ...] = ()
+    feeders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRequest:
+    """What an operator or a system asks for, on `hes.commands`."""
+
+    id: str = ""
+    target: Target = Target()
+    operation: Operation = Operation.UNKNOWN
+    objects: tuple[str, ...] = ()
+    from_time: Millis | None = None
+    to_time: Millis | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+    requested_by: str = ""
+    requested_at: Millis = 0
+    reason: str = ""
+    priority: Priority = Priority.UNKNOWN
+    not_before: Millis | None = None
+    expires: Millis | None = None
+    signature: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDecision:
+    """A meter operator's decision on exactly one request."""
+
+    id: str = ""
+    command_id: str = ""
+    request_digest: bytes = b""  # SHA-256 of the exact request bytes
+    meters: tuple[str, ...] = ()  # the target as resolved
+    environment: str = ""
+    verdict: Verdict = Verdict.UNKNOWN
+    decided_by: str = ""
+    decided_at: Millis = 0
+    reason: str = ""
+    signature: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAck:
+    """Where a command, or the job it caused, stands, on `hes.command-acks`."""
+
+    id: str = ""
+    command_id: str = ""  # what caused the job: a command, schedule or campaign id
+    job_id: str = ""
+    meter_id: str = ""
+    segment: str = ""
+    network: Network = Network.UNKNOWN
+    operation: Operation = Operation.UNKNOWN
+    cause: Cause = Cause.UNKNOWN
+    attempt: int = 1
+    state: CommandState = CommandState.UNKNOWN
+    code: str = ""
+    detail: str = ""
+    at: Millis = 0
+    queue_ms: int | None = None  # issued to started
+    connect_ms: int | None = None  # started to connected
+    associate_ms: int | None = None
+    read_ms: int | None = None  # associated to finished
+    rows: int = 0
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who may ask and decide, on `hes.operators`, signed by the root key that the settings pin."""
+
+    id: str = ""
+    name: str = ""
+    roles: tuple[str, ...] = ()
+    public_key: bytes = b""  # Ed25519
+    valid_from: Millis = 0
+    valid_to: Millis | None = None
+    revoked: bool = False
+    signature: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What to read and when, on `hes.schedules`."""
+
+    id: str = ""
+    cron: str = ""
+    time_zone: str = ""
+    target: Target = Target()
+    operation: Operation = Operation.UNKNOWN
+    objects: tuple[str, ...] = ()
+    parameters: dict[str, str] = field(default_factory=dict)
+    priority: Priority = Priority.UNKNOWN
+    window_s: int = 0
+    enabled: bool = False
+    updated_at: Millis = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A firmware campaign, on `hes.campaigns`."""
+
+    id: str = ""
+    image: str = ""  # name in the image store
+    image_digest: bytes = b""  # SHA-256
+    vendor: str = ""
+    model: str = ""
+    from_versions: tuple[str, ...] = ()
+    to_version: str = ""
+    target: Target = Target()
+    state: CampaignState = CampaignState.UNKNOWN
+    parameters: dict[str, str] = field(default_factory=dict)
+    updated_at: Millis = 0
+    manifest_signature: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class CounterReservation:
+    """Highest invocation counter that may have been used for a key, on `hes.counters`; it only rises."""
+
+    meter_id: str = ""
+    client: int = 0  # client SAP
+    key_ref: str = ""
+    reserved: int = 0
+    owner: str = ""
+    at: Millis = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutageEvent:
+    """An outage or restoration as the OMS wants it, on `oms.outages`."""
+
+    id: str = ""
+    kind: OutageKind = OutageKind.UNKNOWN
+    meters: tuple[str, ...] = ()
+    transformer: str = ""
+    feeder: str = ""
+    first_time: Millis = 0
+    last_time: Millis = 0
+    confidence: float = 0.0  # 0 to 1
+    life_support: bool = False
+    alarms: tuple[str, ...] = ()  # ids of the alarms it rests on
+
+
+@dataclass(frozen=True, slots=True)
+class TamperEvent:
+    """A tamper as fraud detection wants it, on `fraud.tampers`."""
+
+    id: str = ""
+    meter_id: str = ""
+    kind: AlarmKind = AlarmKind.UNKNOWN
+    severity: Severity = Severity.UNKNOWN
+    occurred_at: Millis = 0
+    code: str = ""
+    code_table: str = ""
+    transformer: str = ""
+    feeder: str = ""
+    alarm_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what, chained by hash, on `hes.audit`."""
+
+    id: str = ""
+    sequence: int = 0
+    at: Millis = 0
+    actor: str = ""
+    action: str = ""
+    subject: str = ""
+    detail: str = ""
+    previous_hash: bytes = b""
+    hash: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What could not be parsed, authenticated, mapped or delivered, with its bytes, on `hes.dead-letters`."""
+
+    id: str = ""
+    service: str = ""
+    code: str = ""  # stable, one of docs/errors.md
+    detail: str = ""  # what happened and what to do next, for a person
+    topic: str = ""  # where it was consumed; empty where it came from a socket
+    partition: int = -1
+    offset: int = -1
+    endpoint: str = ""
+    meter_id: str = ""
+    key: bytes | None = None
+    headers: dict[str, bytes] = field(default_factory=dict)
+    data: bytes = b""
+    at: Millis = 0
+
+
+Record = (
+    Meter
+    | SessionFrames
+    | IntervalReadings
+    | RegisterReadings
+    | Alarm
+    | Job
+    | JobResult
+    | CommandRequest
+    | CommandDecision
+    | CommandAck
+    | Operator
+    | Schedule
+    | Campaign
+    | CounterReservation
+    | OutageEvent
+    | TamperEvent
+    | AuditEntry
+    | DeadLetter
+)
+"""Whatever may be the value of a Kafka record."""
+
+RECORDS: dict[str, type[Record]] = {cls.__name__: cls for cls in Record.__args__}
+"""Every record by its name."""

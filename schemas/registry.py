@@ -1,0 +1,128 @@
+"""The Schema Registry as the codec needs it: a schema's id by its record, a schema by its id.
+
+Subjects follow the record's name (RecordNameStrategy), so a record has one id on every topic. Services only look up;
+`hes topology apply` registers.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any, Protocol
+
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+from httpx2 import HTTPError
+
+from schemas.records import RECORDS
+
+NAMESPACE = "hes"
+COMPATIBILITY = "FULL_TRANSITIVE"
+
+
+class RegistryError(Exception):
+    """The registry cannot be reached, or does not hold what is asked; says which and what to do."""
+
+    def __init__(self, detail: str, *, retry: bool) -> None:
+        super().__init__(detail)
+        self.retry = retry
+        """Whether the same call may succeed later."""
+
+
+class Registry(Protocol):
+    """What the codec needs of a registry."""
+
+    def id_of(self, name: str) -> int:
+        """The id under which the record `name` of this release is registered."""
+
+    def schema_of(self, schema_id: int) -> str:
+        """The schema registered under an id, as JSON text."""
+
+
+@cache
+def avsc(name: str) -> dict[str, Any]:
+    """The Avro schema of a record, as its .avsc file states it."""
+    if name not in RECORDS:
+        raise KeyError(f"no record {name!r}; there are {', '.join(sorted(RECORDS))}")
+    schema: dict[str, Any] = json.loads(files("schemas").joinpath(f"{name}.avsc").read_text())
+    return schema
+
+
+def subject(name: str) -> str:
+    """The registry subject of a record."""
+    return f"{NAMESPACE}.{name}"
+
+
+class RemoteRegistry:
+    """A Confluent-compatible registry at a URL."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client = SchemaRegistryClient({"url": url, "timeout": 10, "max.retries": 2})
+
+    def id_of(self, name: str) -> int:
+        """The id of this release's schema; `RegistryError` says to run `hes topology apply` where it is not registered."""
+        try:
+            return int(self._client.lookup_schema(subject(name), _schema(name)).schema_id)
+        except SchemaRegistryError as error:
+            if error.http_status_code == 404:
+                raise RegistryError(
+                    f"the registry at {self._url} does not hold this release's {subject(name)}; run `hes topology apply`",
+                    retry=False,
+                ) from error
+            raise self._translated(error) from error
+        except (HTTPError, OSError) as error:
+            raise self._translated(error) from error
+
+    def schema_of(self, schema_id: int) -> str:
+        """The schema of an id, also of other releases and other systems."""
+        try:
+            return str(self._client.get_schema(schema_id).schema_str)
+        except SchemaRegistryError as error:
+            if error.http_status_code == 404:
+                raise RegistryError(f"schema id {schema_id} is not in the registry at {self._url}", retry=False) from error
+            raise self._translated(error) from error
+        except (HTTPError, OSError) as error:
+            raise self._translated(error) from error
+
+    def register(self, name: str) -> int:
+        """Registers a record's schema under its subject, compatibility first; the id it has."""
+        try:
+            self._client.set_compatibility(level=COMPATIBILITY)
+            return int(self._client.register_schema(subject(name), _schema(name)))
+        except (SchemaRegistryError, HTTPError, OSError) as error:
+            raise self._translated(error) from error
+
+    def is_compatible(self, name: str) -> bool:
+        """Whether a record's schema may follow every version registered; true where there is none."""
+        try:
+            if subject(name) not in self._client.get_subjects():
+                return True
+            return bool(self._client.test_compatibility(subject(name), _schema(name)))
+        except (SchemaRegistryError, HTTPError, OSError) as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: Exception) -> RegistryError:
+        return RegistryError(f"the registry at {self._url} did not answer as expected: {error}", retry=True)
+
+
+class MemoryRegistry:
+    """A registry in memory, ids in the order of `RECORDS`: unit tests and commands that need no broker."""
+
+    def __init__(self) -> None:
+        self._names = list(RECORDS)
+
+    def id_of(self, name: str) -> int:
+        """1 for the first record, and so on."""
+        return self._names.index(name) + 1
+
+    def schema_of(self, schema_id: int) -> str:
+        """This release's schema."""
+        if not 0 < schema_id <= len(self._names):
+            raise RegistryError(f"schema id {schema_id} is not in this registry", retry=False)
+        return json.dumps(avsc(self._names[schema_id - 1]))
+
+
+def _schema(name: str) -> Schema:
+    return Schema(json.dumps(avsc(name)), "AVRO")
