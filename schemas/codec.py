@@ -12,12 +12,14 @@ from io import BytesIO
 from typing import Any
 
 import fastavro
-from fastavro.schema import parse_schema
+from fastavro.read import SchemaResolutionError
+from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 
 from schemas.records import RECORDS, Record
-from schemas.registry import Registry, RegistryError, avsc
+from schemas.registry import NAMESPACE, Registry, RegistryError, avsc
 
 _HEADER = 5
+_NOT_THIS_SCHEMA = (ValueError, TypeError, OverflowError, EOFError, IndexError, KeyError, MemoryError, SchemaResolutionError)
 _Convert = Callable[[Any], Any]
 
 
@@ -71,10 +73,14 @@ class Codec:
         """
         cls, writer, reader = self._reader(schema_id(data))
         body = BytesIO(typing.cast("bytes", data))
-        body.seek(_HEADER)
         try:
-            return typing.cast("Record", _builder(cls)(fastavro.schemaless_reader(body, writer, reader)))
-        except (ValueError, TypeError, OverflowError, EOFError, IndexError, KeyError, StopIteration, MemoryError) as error:
+            values = _whole(body, writer, len(data or b""))
+            if reader is not None:
+                # Only now: fastavro believes the lengths of what it skips, also negative ones; the first reading proved them.
+                body.seek(_HEADER)
+                values = fastavro.schemaless_reader(body, writer, reader)
+            return typing.cast("Record", _builder(cls)(values))
+        except _NOT_THIS_SCHEMA as error:
             raise CodecError("avro-body", f"the bytes are not a {cls.__name__}: {type(error).__name__} {error}") from error
 
     def _writer(self, cls: type[Record]) -> tuple[bytes, Any]:
@@ -88,18 +94,62 @@ class Codec:
         if (known := self._readers.get(number)) is not None:
             return known
         try:
-            writer = json.loads(self._registry.schema_of(number))
+            text = self._registry.schema_of(number)
         except RegistryError as error:
             if error.retry:
                 raise
             raise CodecError("avro-unknown-schema", str(error)) from error
-        name = writer.get("name", "") if isinstance(writer, dict) else ""
-        if name not in RECORDS:
-            raise CodecError("avro-unknown-schema", f"schema id {number} is {name or writer!r}, which is no record of this system")
+        try:
+            theirs = _parsed(json.loads(text))
+            name = _record_of(theirs)
+            _takes_bytes(theirs)
+        except (ValueError, TypeError, KeyError, RecursionError, SchemaParseException, UnknownType) as error:
+            raise CodecError("avro-unknown-schema", f"schema id {number}: {error}") from error
         ours = _parsed(avsc(name))
-        theirs = _parsed(writer)
         known = self._readers[number] = (RECORDS[name], theirs, None if theirs == ours else ours)
         return known
+
+
+def _whole(body: BytesIO, schema: Any, length: int) -> Any:
+    """What the body states under its own schema, to its last byte."""
+    body.seek(_HEADER)
+    values = fastavro.schemaless_reader(body, schema, None)
+    if left := length - body.tell():
+        raise ValueError(f"{left} bytes follow the record")
+    return values
+
+
+def _record_of(schema: Any) -> str:
+    """The name of the record of ours that a schema is of; `ValueError` where it is of none."""
+    full = schema["name"] if schema["type"] == "record" else schema["type"]
+    namespace, _, name = full.rpartition(".")
+    if namespace != NAMESPACE or name not in RECORDS:
+        raise ValueError(f"{full} is no record of this system")
+    return str(name)
+
+
+def _takes_bytes(node: Any, within: frozenset[str] = frozenset()) -> None:
+    """`ValueError` unless every value under a schema takes at least a byte, and none may hold itself.
+
+    So what a body can make us allocate, and how deep we go, is bounded by its length and its schema: five bytes cannot
+    state a billion nulls, and no nesting overflows the stack. Expects what fastavro's `parse_schema` gives: full names.
+    """
+    if isinstance(node, str):
+        if node == "null" or node in within:
+            raise ValueError(f"{node} takes no byte" if node == "null" else f"{node} holds itself")
+    elif isinstance(node, list):
+        for branch in node:
+            if branch != "null":
+                _takes_bytes(branch, within)
+    elif node["type"] == "record":
+        if not node["fields"]:
+            raise ValueError(f"{node['name']} takes no byte")
+        for item in node["fields"]:
+            _takes_bytes(item["type"], within | {node["name"]})
+    elif node["type"] in ("array", "map"):
+        _takes_bytes(node["items" if node["type"] == "array" else "values"], within)
+    elif node["type"] == "null" or node.get("size") == 0:
+        raise ValueError(f"{node.get('name', 'null')} takes no byte")
 
 
 def _parsed(schema: dict[str, Any]) -> Any:

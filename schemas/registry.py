@@ -64,7 +64,7 @@ class RemoteRegistry:
     def id_of(self, name: str) -> int:
         """The id of this release's schema; `RegistryError` says to run `hes topology apply` where it is not registered."""
         try:
-            return int(self._client.lookup_schema(subject(name), _schema(name)).schema_id)
+            number = self._client.lookup_schema(subject(name), _schema(name)).schema_id
         except SchemaRegistryError as error:
             if error.http_status_code == 404:
                 raise RegistryError(
@@ -74,6 +74,9 @@ class RemoteRegistry:
             raise self._translated(error) from error
         except (HTTPError, OSError) as error:
             raise self._translated(error) from error
+        if number is None:
+            raise RegistryError(f"the registry at {self._url} answered without an id for {subject(name)}", retry=True)
+        return number
 
     def schema_of(self, schema_id: int) -> str:
         """The schema of an id, also of other releases and other systems."""

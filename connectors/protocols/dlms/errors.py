@@ -1,0 +1,67 @@
+"""What can go wrong with DLMS/COSEM bytes, on one page. Codes are stable: they go on dead letters and job results.
+
+Whose fault it is decides the class: the link's (FramingError), the key's or a forger's (CipherError), the telegram's
+(DecodeError), the meter's answer (PeerError). A detail says what was found, what was expected and what to do next; it
+never holds a key, a password or deciphered bytes.
+"""
+
+from __future__ import annotations
+
+CODES = {
+    "frame-truncated": "bytes ended inside a frame; the meter sends again, or the link loses bytes",
+    "frame-oversized": "a length field or a frame beyond the limit",
+    "frame-checksum": "HCS, FCS or M-Bus checksum does not match",
+    "frame-garbage": "bytes that begin no known frame",
+    "frame-malformed": "a frame whose header contradicts itself",
+    "frame-segmentation": "a segment missing, out of order, or of another message",
+    "block-transfer": "a general-block-transfer block missing, out of order or aborted",
+    "key-missing": "no key in the key store for this system title",
+    "cipher-authentication": "the tag does not verify: wrong key, or altered on the way",
+    "cipher-malformed": "a ciphered APDU whose header contradicts itself",
+    "cipher-suite-unsupported": "a security suite or flag that is not supported",
+    "dlms-truncated": "A-XDR data ended inside a value",
+    "dlms-axdr": "A-XDR data that breaks its own encoding",
+    "dlms-apdu-unknown": "an APDU tag that is no push",
+    "dlms-layout-unknown": "a push body in no layout that is known or in the template",
+    "dlms-nesting": "structures nested beyond the limit",
+    "dlms-time": "a date-time that is none",
+    "peer-association-refused": "the meter refused the association",
+    "peer-access": "the meter refused the object: data-access-result",
+    "peer-exception": "the meter answered with an exception-response or a confirmed-service-error",
+    "peer-unexpected": "the meter answered something else than was asked",
+    "peer-block": "a block of a long answer missing, out of order or too many",
+}
+"""Every code of this package, with its meaning."""
+
+
+class DlmsError(Exception):
+    """The root: `code` from `CODES`, and a detail for a person."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class FramingError(DlmsError):
+    """The link's bytes are no frame."""
+
+
+class CipherError(DlmsError):
+    """A ciphered APDU cannot be opened. `system_title` is whose, where it says."""
+
+    def __init__(self, code: str, detail: str, system_title: bytes | None = None) -> None:
+        super().__init__(code, detail)
+        self.system_title = system_title
+
+
+class DecodeError(DlmsError):
+    """The telegram's content cannot be read."""
+
+
+class PeerError(DlmsError):
+    """The meter said no, or something unexpected. `retry` is whether asking again can help."""
+
+    def __init__(self, code: str, detail: str, *, retry: bool = False) -> None:
+        super().__init__(code, detail)
+        self.retry = retry

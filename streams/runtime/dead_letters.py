@@ -1,0 +1,143 @@
+"""Dead letters: whatever cannot be used keeps its bytes, a stable code and where it came from, and can be redriven."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from confluent_kafka import Message
+
+from schemas.codec import Codec
+from schemas.ids import event_id
+from schemas.records import DeadLetter
+from streams.runtime import metrics
+from streams.runtime.clock import Clock
+from streams.runtime.errors import TooManyDeadLettersError
+from streams.runtime.kafka import Done, Publisher
+from streams.runtime.settings import DeadLetterLimit
+from streams.runtime.tracing import REPLAY, TRACE, AnyHeaders, header, headers_of, pairs_of
+
+TOPIC = "hes.dead-letters"
+
+
+class DeadLetters:
+    """Writes to `hes.dead-letters`, and stops the service when most of what it takes ends there."""
+
+    def __init__(
+        self, publisher: Publisher, codec: Codec, service: str, clock: Clock, limit: DeadLetterLimit | None = None
+    ) -> None:
+        self._publisher = publisher
+        self._codec = codec
+        self._service = service
+        self._clock = clock
+        self._share = None if limit is None else _Share(limit)
+
+    def put(
+        self,
+        code: str,
+        detail: str,
+        data: bytes,
+        *,
+        endpoint: str = "",
+        meter_id: str = "",
+        key: bytes | None = None,
+        replay_id: str = "",
+        done: Done | None = None,
+    ) -> str:
+        """Write what came from outside Kafka; its id. The same bytes refused for the same reason are one dead letter."""
+        letter_id = event_id("DeadLetter", self._service, code, meter_id or endpoint.rpartition(":")[0], data)
+        letter = DeadLetter(
+            id=letter_id,
+            service=self._service,
+            code=code,
+            detail=detail,
+            endpoint=endpoint,
+            meter_id=meter_id,
+            key=key,
+            data=data,
+            at=self._clock.now_ms(),
+        )
+        self._send(letter, (meter_id or endpoint).encode(), "", replay_id, done)
+        return letter_id
+
+    def put_message(self, code: str, detail: str, message: Message) -> str:
+        """Write a record that this service consumed and cannot use; its id says where it stands and what it is."""
+        topic, partition, offset = message.topic() or "", message.partition(), message.offset()
+        partition, offset = -1 if partition is None else partition, -1 if offset is None else offset
+        return self.put_record(code, detail, topic, partition, offset, message.key(), message.value(), message.headers())
+
+    def put_record(
+        self,
+        code: str,
+        detail: str,
+        topic: str,
+        partition: int,
+        offset: int,
+        key: bytes | str | None,
+        value: bytes | None,
+        headers: AnyHeaders,
+    ) -> str:
+        """Like `put_message`, for clients that have no `Message`."""
+        key = key.encode() if isinstance(key, str) else key
+        pairs = pairs_of(headers)
+        letter_id = event_id("DeadLetter", self._service, code, topic, partition, offset, value or b"")
+        letter = DeadLetter(
+            id=letter_id,
+            service=self._service,
+            code=code,
+            detail=detail,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            key=key,
+            headers={name: _octets(value) for name, value in pairs},
+            data=value or b"",
+            at=self._clock.now_ms(),
+        )
+        self._send(letter, key, header(pairs, TRACE), header(pairs, REPLAY), None)
+        return letter_id
+
+    def passed(self, count: int) -> None:
+        """Tell how many records went well: the other side of the share."""
+        if self._share is not None:
+            self._share.passed(self._clock.monotonic(), count)
+
+    def _send(self, letter: DeadLetter, key: bytes | None, parent: str, replay_id: str, done: Done | None) -> None:
+        metrics.DEAD_LETTERS.labels(letter.code).inc()
+        headers = headers_of(letter, source=self._service, at_ms=letter.at, parent=parent, replay_id=replay_id)
+        self._publisher.send(TOPIC, key, self._codec.encode(letter), headers, done)
+        if self._share is not None:
+            self._share.failed(self._clock.monotonic(), letter.code)
+
+
+class _Share:
+    """Dead letters against all records within a sliding window."""
+
+    def __init__(self, limit: DeadLetterLimit) -> None:
+        self._limit = limit
+        self._seen: deque[tuple[float, int, int]] = deque()  # at, passed, failed
+        self._passed = self._failed = 0
+
+    def passed(self, now: float, count: int) -> None:
+        self._add(now, count, 0)
+
+    def failed(self, now: float, code: str) -> None:
+        self._add(now, 0, 1)
+        limit, total = self._limit, self._passed + self._failed
+        if self._failed > limit.minimum and self._failed > limit.share * total:
+            raise TooManyDeadLettersError(
+                f"{self._failed} of {total} records within {limit.window_s:.0f} s became dead letters, the last for {code}; "
+                "that is rather the deploy than the data: roll back, or raise dead_letters.share"
+            )
+
+    def _add(self, now: float, passed: int, failed: int) -> None:
+        self._seen.append((now, passed, failed))
+        self._passed += passed
+        self._failed += failed
+        while self._seen and self._seen[0][0] < now - self._limit.window_s:
+            _, passed, failed = self._seen.popleft()
+            self._passed -= passed
+            self._failed -= failed
+
+
+def _octets(value: bytes | str | None) -> bytes:
+    return value.encode() if isinstance(value, str) else value or b""

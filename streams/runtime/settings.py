@@ -1,0 +1,138 @@
+"""All settings of all services, in one place.
+
+Each has an environment variable (`HES_KAFKA__BOOTSTRAP` is `kafka.bootstrap`) and a place in one TOML file, named by
+`HES_SETTINGS` (default `hes.toml` in the working directory, where there is one). The environment wins over the file.
+`hes doctor` shows the merged result, secrets masked.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+class Kafka(BaseModel):
+    """How to reach Kafka."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ca_file: str = ""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str = ""
+    sasl_password: SecretStr = SecretStr("")
+    group_suffix: str = Field(
+        "", description="appended to each consumer group, so that two environments may share a cluster"
+    )
+    instance_id: str = Field(
+        "", description="static group membership: a replaced worker takes its partitions over in seconds"
+    )
+    session_timeout_s: float = 10.0
+    delivery_timeout_s: float = 30.0
+
+
+class Registry(BaseModel):
+    """How to reach the Schema Registry (Confluent-compatible)."""
+
+    url: str = "http://127.0.0.1:8081"
+
+
+class ClickHouse(BaseModel):
+    """Where readings are kept, and how they are batched."""
+
+    url: SecretStr = Field(
+        SecretStr("http://127.0.0.1:8123"),
+        description="clickhouse://user:password@host:9000 for the native protocol, http://host:8123 for HTTP",
+    )
+    database: str = "hes"
+    batch_records: int = Field(500, ge=1, le=5_000, description="Kafka records in one insert; a profile is about 200 rows")
+    batch_wait_s: float = 1.0
+    timeout_s: float = 30.0
+
+
+class Gateway(BaseModel):
+    """The listeners and the reader."""
+
+    host: str = "127.0.0.1"
+    tcp_port: int = Field(4059, ge=0, le=65_535, description="0 takes a free one")
+    udp_port: int = Field(4059, ge=0, le=65_535)
+    max_connections: int = 20_000
+    idle_timeout_s: float = Field(900.0, description="a push connection that is silent for so long is closed")
+    frame_timeout_s: float = Field(60.0, description="a frame that has begun must be complete within this time")
+    max_apdu: int = Field(262_144, description="bytes of one APDU, reassembled")
+    max_unacknowledged: int = Field(5_000, description="pushes waiting for Kafka before sockets are no longer read")
+    sessions: int = Field(500, description="pull sessions open at once")
+    connect_timeout_s: float = 10.0
+    answer_timeout_s: float = 30.0
+    job_timeout_s: float = Field(600.0, description="a job without a deadline ends after this time")
+    attempts: int = Field(3, description="connections tried for one job within its deadline")
+    key_file: str = Field("", description="the encrypted key store; `hes meters import` fills it")
+    master_key: SecretStr = Field(SecretStr(""), description="32 octets as hex, or empty to read master_key_file")
+    master_key_file: str = ""
+    templates_dir: str = Field("", description="further meter templates beside those that ship")
+    max_queued_jobs: int = Field(10_000, description="jobs in memory before their partitions are paused")
+    discover: bool = Field(True, description="announce meters that push and are not registered, on hes.meters")
+
+
+class Split(BaseModel):
+    """The splitter."""
+
+    batch_records: int = 2_000
+    batch_wait_s: float = 0.05
+    shutdown_s: float = 15.0
+
+
+class DeadLetterLimit(BaseModel):
+    """When dead letters stop a service."""
+
+    share: float = Field(0.5, gt=0, le=1)
+    window_s: float = 60.0
+    minimum: int = Field(1_000, description="dead letters within the window below which nothing stops")
+
+
+class Health(BaseModel):
+    """The HTTP port for probes and metrics."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(0, ge=-1, le=65_535, description="0 takes a free one, -1 is none")
+    stuck_s: float = Field(60.0, description="no progress for so long is not alive")
+
+
+class Log(BaseModel):
+    """What is logged, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(env_prefix="HES_", env_nested_delimiter="__", extra="ignore", frozen=True)
+
+    environment: str = Field("local", description="named in decisions, so that one environment's approval is not another's")
+    topology: str = Field("", description="topology.yaml; empty takes the one that ships")
+    kafka: Kafka = Kafka()
+    registry: Registry = Registry()
+    clickhouse: ClickHouse = ClickHouse()
+    gateway: Gateway = Gateway()
+    split: Split = Split()
+    dead_letters: DeadLetterLimit = DeadLetterLimit()
+    health: Health = Health()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, mounted secrets, then the file."""
+        file = Path(os.environ.get("HES_SETTINGS", "hes.toml"))
+        return init_settings, env_settings, file_secret_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)

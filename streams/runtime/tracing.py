@@ -1,0 +1,54 @@
+"""Kafka headers: CloudEvents in binary mode, a W3C trace context, and the mark of a replay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from schemas.records import Record
+from streams.runtime.clock import iso
+
+Headers = list[tuple[str, str | bytes | None]]
+"""Headers as they are written."""
+Pairs = Sequence[tuple[str, str | bytes | None]]
+AnyHeaders = Pairs | Mapping[str, str | bytes | None] | None
+"""Headers as the Kafka clients give them."""
+REPLAY = "replay-id"
+"""Header of a record that was replayed; such a record skips counters and security alarms (rule 12)."""
+TRACE = "traceparent"
+
+
+def headers_of(record: Record, *, source: str, at_ms: int, parent: str = "", replay_id: str = "") -> Headers:
+    """Headers of a record: ce_*, traceparent (a child of `parent` where there is one), replay-id where it is a replay."""
+    name = type(record).__name__
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_type", b"hes." + name.encode()),
+        ("ce_id", str(getattr(record, "id", "")).encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", iso(at_ms).encode()),
+        (TRACE, child_of(parent).encode()),
+    ]
+    if replay_id:
+        headers.append((REPLAY, replay_id.encode()))
+    return headers
+
+
+def child_of(parent: str) -> str:
+    """A traceparent of the parent's trace, or of a new one: version 00, trace id, span id, sampled."""
+    parts = parent.split("-")
+    trace = parts[1] if len(parts) == 4 and len(parts[1]) == 32 else os.urandom(16).hex()
+    return f"00-{trace}-{os.urandom(8).hex()}-01"
+
+
+def pairs_of(headers: AnyHeaders) -> Pairs:
+    """Headers as pairs, whichever client gave them."""
+    return tuple(headers.items()) if isinstance(headers, Mapping) else headers or ()
+
+
+def header(headers: AnyHeaders, name: str) -> str:
+    """The last header of a name as text; empty where there is none."""
+    for key, value in reversed(pairs_of(headers)):
+        if key == name and value is not None:
+            return value if isinstance(value, str) else value.decode("utf-8", "replace")
+    return ""

@@ -1,0 +1,17 @@
+"""What tests of every kind share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+CAPTURES = Path(__file__).resolve().parents[2] / "shared" / "captures"
+
+
+@pytest.fixture(scope="session")
+def captures_dir() -> Path:
+    """The folder of real telegrams beside the checkout; the test skips where it is absent."""
+    if not CAPTURES.is_dir():
+        pytest.skip("../shared/captures is absent: telegrams of real meters are not part of the repository")
+    return CAPTURES
