@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable
 from enum import StrEnum
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import fastavro
 from fastavro.read import SchemaResolutionError
@@ -19,6 +19,7 @@ from schemas.records import RECORDS, Record
 from schemas.registry import NAMESPACE, Registry, RegistryError, avsc
 
 _HEADER = 5
+R = TypeVar("R", bound=Record)
 _NOT_THIS_SCHEMA = (ValueError, TypeError, OverflowError, EOFError, IndexError, KeyError, MemoryError, SchemaResolutionError)
 _Convert = Callable[[Any], Any]
 
@@ -36,6 +37,15 @@ def schema_id(data: bytes | None) -> int:
     if data is None or len(data) < _HEADER or data[0] != 0:
         raise CodecError("avro-framing", "not in the Confluent wire format: 0x00 and a four-byte schema id must come first")
     return int.from_bytes(data[1:_HEADER])
+
+
+def expect(record: Record, cls: type[R]) -> R:
+    """The record as the one its topic may hold; `CodecError` record-unexpected where it is another."""
+    if not isinstance(record, cls):
+        raise CodecError(
+            "record-unexpected", f"{type(record).__name__} is no {cls.__name__}; whoever wrote it took the wrong topic"
+        )
+    return record
 
 
 class Codec:
@@ -72,13 +82,8 @@ class Codec:
         avro-body (the body does not fit the schema). `RegistryError` with `retry` passes through: the registry is down.
         """
         cls, writer, reader = self._reader(schema_id(data))
-        body = BytesIO(typing.cast("bytes", data))
         try:
-            values = _whole(body, writer, len(data or b""))
-            if reader is not None:
-                # Only now: fastavro believes the lengths of what it skips, also negative ones; the first reading proved them.
-                body.seek(_HEADER)
-                values = fastavro.schemaless_reader(body, writer, reader)
+            values = _read(typing.cast("bytes", data), writer, reader)
             return typing.cast("Record", _builder(cls)(values))
         except _NOT_THIS_SCHEMA as error:
             raise CodecError("avro-body", f"the bytes are not a {cls.__name__}: {type(error).__name__} {error}") from error
@@ -110,13 +115,18 @@ class Codec:
         return known
 
 
-def _whole(body: BytesIO, schema: Any, length: int) -> Any:
-    """What the body states under its own schema, to its last byte."""
+def _read(data: bytes, writer: Any, reader: Any) -> Any:
+    """What a value states, to its last byte, as the reader's schema has it (None: as the writer's has it)."""
+    body = BytesIO(data)
     body.seek(_HEADER)
-    values = fastavro.schemaless_reader(body, schema, None)
-    if left := length - body.tell():
+    values = fastavro.schemaless_reader(body, writer, None)
+    if left := len(data) - body.tell():
         raise ValueError(f"{left} bytes follow the record")
-    return values
+    if reader is None:
+        return values
+    # A second time: fastavro believes the lengths of fields that it skips, also negative ones, unless they were read once.
+    body.seek(_HEADER)
+    return fastavro.schemaless_reader(body, writer, reader)
 
 
 def _record_of(schema: Any) -> str:

@@ -1,0 +1,1 @@
+"""Tampers to fraud detection, on `fraud.tampers`."""

@@ -1,0 +1,1 @@
+"""Outages and restorations to the outage management system, on `oms.outages`."""

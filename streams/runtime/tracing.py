@@ -15,6 +15,8 @@ AnyHeaders = Pairs | Mapping[str, str | bytes | None] | None
 """Headers as the Kafka clients give them."""
 REPLAY = "replay-id"
 """Header of a record that was replayed; such a record skips counters and security alarms (rule 12)."""
+REPLAY_TO = "replay-to"
+"""Header of a replayed record: the services beyond storage that are to see it, separated by commas."""
 TRACE = "traceparent"
 
 
