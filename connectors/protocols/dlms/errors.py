@@ -25,10 +25,14 @@ CODES = {
     "dlms-layout-unknown": "a push body in no layout that is known or in the template",
     "dlms-nesting": "structures nested beyond the limit",
     "dlms-time": "a date-time that is none",
+    "dlms-acse": "an association answer that cannot be read",
+    "profile-shape": "a profile buffer that does not fit its capture objects, or is beyond the limits",
+    "profile-clock": "rows of a profile that cannot be placed in time",
     "peer-association-refused": "the meter refused the association",
     "peer-access": "the meter refused the object: data-access-result",
     "peer-exception": "the meter answered with an exception-response or a confirmed-service-error",
     "peer-unexpected": "the meter answered something else than was asked",
+    "peer-closed": "the meter closed the connection in the middle of a session",
     "peer-block": "a block of a long answer missing, out of order or too many",
 }
 """Every code of this package, with its meaning."""

@@ -1,0 +1,447 @@
+"""A-XDR, the encoding of COSEM data (IEC 61334-6 as used by IEC 62056-5-3; type tags of IEC 62056-6-2 "Data").
+
+Python's own None, bool, int, float and str stand for themselves, octet-strings are `bytes`, and the few types that Python
+lacks are named here. Every length is checked against the bytes at hand before anything is built, nesting and the number of
+elements are bounded, and a compact array cannot make more of few bytes than `MAX_UNFOLDING` allows.
+
+Errors are `DecodeError`: "dlms-truncated" where bytes are missing (more may come), "dlms-nesting" where structures lie
+too deep, "dlms-axdr" for the rest.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from connectors.protocols.dlms.errors import DecodeError
+
+MAX_DEPTH = 16
+"""Structures and arrays within each other."""
+
+MAX_ELEMENTS = 1 << 20
+"""Elements of one array."""
+
+MAX_UNFOLDING = 16
+"""Elements that a compact array may make of one octet: nulls take none in it."""
+
+Octets: TypeAlias = "bytes | bytearray | memoryview"
+Value: TypeAlias = "bool | int | float | str | bytes | BitString | Structure | Array | None"
+
+
+class Structure(tuple["Value", ...]):
+    """Elements of several types, in the order their object defines."""
+
+    __slots__ = ()
+
+
+class Array(tuple["Value", ...]):
+    """Elements of one type; a compact-array decodes to the same."""
+
+    __slots__ = ()
+
+
+class Enum(int):
+    """An enum, told from a number because units and relay states are enums."""
+
+    __slots__ = ()
+
+
+class DateTimeOctets(bytes):
+    """Twelve octets under the tag date-time."""
+
+    __slots__ = ()
+
+
+class DateOctets(bytes):
+    """Five octets under the tag date."""
+
+    __slots__ = ()
+
+
+class TimeOctets(bytes):
+    """Four octets under the tag time."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BitString:
+    """`length` bits, the first in the highest bit of the first octet."""
+
+    value: bytes
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A value with the tag it is to be encoded under, for `encode` only: Python's int says nothing of its width."""
+
+    tag: int
+    value: Any
+
+
+NULL, ARRAY, STRUCTURE, BOOLEAN, BIT_STRING = 0, 1, 2, 3, 4
+INT32, UINT32, OCTET_STRING, VISIBLE_STRING, UTF8_STRING = 5, 6, 9, 10, 12
+BCD, INT8, INT16, UINT8, UINT16, COMPACT_ARRAY = 13, 15, 16, 17, 18, 19
+INT64, UINT64, ENUM, FLOAT32, FLOAT64 = 20, 21, 22, 23, 24
+DATE_TIME, DATE, TIME, DONT_CARE = 25, 26, 27, 255
+
+_STRUCTS = {
+    INT32: ">i", UINT32: ">I", BCD: ">b", INT8: ">b", INT16: ">h", UINT8: ">B", UINT16: ">H",
+    INT64: ">q", UINT64: ">Q", FLOAT32: ">f", FLOAT64: ">d",
+    28: ">b", 29: ">h", 30: ">i", 31: ">B", 32: ">H", 33: ">I",  # the delta types
+}  # fmt: skip
+_NUMBERS: dict[int, tuple[Callable[..., tuple[Any, ...]], int]] = {
+    tag: (struct.Struct(form).unpack_from, struct.calcsize(form)) for tag, form in _STRUCTS.items()
+}
+_TIMES: dict[int, tuple[type[bytes], int]] = {DATE_TIME: (DateTimeOctets, 12), DATE: (DateOctets, 5), TIME: (TimeOctets, 4)}
+_STRINGS = {OCTET_STRING: "", VISIBLE_STRING: "ascii", UTF8_STRING: "utf-8"}
+_FIXED = {
+    NULL: 0,
+    DONT_CARE: 0,
+    BOOLEAN: 1,
+    ENUM: 1,
+    **{t: n for t, (_, n) in _NUMBERS.items()},
+    **{t: n for t, (_, n) in _TIMES.items()},
+}
+
+
+def decode(data: Octets, at: int = 0) -> tuple[Value, int]:
+    """The value that starts at `at`, and the index of the octet after it."""
+    return _decode(data, at, len(data), 0)
+
+
+def skip(data: Octets, at: int = 0) -> int:
+    """The index after the value that starts at `at`, without building it."""
+    return _skip(data, at, len(data), 0)
+
+
+def read_length(data: Octets, at: int) -> tuple[int, int]:
+    """An A-XDR length or count, and the index after it: one octet below 0x80, else 0x80 + number of octets that follow."""
+    end = len(data)
+    if at >= end:
+        raise _truncated(at, 1, end)
+    first = data[at]
+    at += 1
+    if first < 0x80:
+        return first, at
+    size = first & 0x7F
+    if not 1 <= size <= 4:
+        raise DecodeError("dlms-axdr", f"length octet {first:#04x} at {at - 1}: a length has 1 to 4 octets after it")
+    if at + size > end:
+        raise _truncated(at, size, end)
+    return int.from_bytes(data[at : at + size], "big"), at + size
+
+
+def _truncated(at: int, need: int, end: int) -> DecodeError:
+    return DecodeError(
+        "dlms-truncated", f"{need} octets needed at {at}, {max(0, end - at)} there: the telegram is cut short"
+    )
+
+
+def _unknown(tag: int, at: int) -> DecodeError:
+    return DecodeError("dlms-axdr", f"{tag:#04x} at {at} is no A-XDR data tag")
+
+
+def _count(data: Octets, at: int, end: int, depth: int) -> tuple[int, int]:
+    """The checked element count of an array or structure that lies `depth` deep."""
+    if depth >= MAX_DEPTH:
+        raise DecodeError("dlms-nesting", f"structures nested deeper than {MAX_DEPTH} at {at}")
+    count, at = read_length(data, at)
+    if count > MAX_ELEMENTS:
+        raise DecodeError("dlms-axdr", f"{count} elements at {at}, the limit is {MAX_ELEMENTS}")
+    if count > end - at:  # each element takes an octet at least
+        raise _truncated(at, count, end)
+    return count, at
+
+
+def _octets(data: Octets, at: int, end: int) -> tuple[bytes, int]:
+    size, at = read_length(data, at)
+    if size > end - at:
+        raise _truncated(at, size, end)
+    return bytes(data[at : at + size]), at + size
+
+
+def _swapped_obis(data: Octets, at: int) -> bool:
+    """Whether an OBIS code stands at `at` with tag and length swapped: 06 09 for 09 06.
+
+    Landis+Gyr ZMF meters write their currents so. Read as A-XDR it would be an unsigned followed by 07 or 08, which are no
+    tags: data that is right is never taken for it.
+    """
+    head = bytes(data[at : at + 8])
+    if head[:2] != b"\x06\x09" or len(head) < 6 or head[2] > 9 or head[5] not in (7, 8):
+        return False
+    if len(head) < 8:
+        raise _truncated(at, 8, len(data))
+    return head[7] == 0xFF
+
+
+def _bare_descriptors(data: Octets, at: int) -> bool:
+    """Whether the array whose elements start at `at` is one of pairs {attribute descriptor, value}, the first without tags.
+
+    EGD (CZ) pushes write each as 02 02, class (2), OBIS (6), attribute (1), then the value. As A-XDR this would be a null
+    and then nonsense; it is taken for what it is only where class, OBIS and attribute are ones that exist.
+    """
+    head = bytes(data[at : at + 12])
+    return (
+        len(head) == 12
+        and head[:3] == b"\x02\x02\x00"
+        and 0 < head[3] < 128
+        and head[4] < 10  # value group A
+        and head[6] != 0  # C
+        and head[9] == 0xFF  # F
+        and 0 < head[10] < 32
+    )
+
+
+def _descriptor(data: Octets, at: int, end: int) -> int:
+    """The index after an untagged descriptor that starts, with its pair's 02 02, at `at`."""
+    if at + 11 > end:
+        raise _truncated(at, 11, end)
+    if not _bare_descriptors(bytes(data[at : at + 11]) + b"\0", 0):
+        raise DecodeError("dlms-axdr", f"the pair at {at} has no attribute descriptor, the ones before it have")
+    return at + 11
+
+
+def _decode(data: Octets, at: int, end: int, depth: int) -> tuple[Value, int]:
+    if at >= end:
+        raise _truncated(at, 1, end)
+    tag = data[at]
+    number = _NUMBERS.get(tag)
+    if number is not None:
+        unpack, size = number
+        if at + 1 + size > end:
+            raise _truncated(at + 1, size, end)
+        return unpack(data, at + 1)[0], at + 1 + size
+    if tag in (STRUCTURE, ARRAY):
+        count, at = _count(data, at + 1, end, depth)
+        items: list[Value] = []
+        bare = tag == ARRAY and _bare_descriptors(data, at)
+        if tag == STRUCTURE and count and data[at] == UINT32 and _swapped_obis(data, at):
+            items.append(bytes(data[at + 2 : at + 8]))
+            at += 8
+        for _ in range(count - len(items)):
+            start = at
+            if bare:
+                at = _descriptor(data, at, end)
+            item, at = _decode(data, at, end, depth + 1)
+            if bare:
+                what = Structure((data[start + 3], bytes(data[start + 4 : start + 10]), data[start + 10]))
+                item = Structure((what, item))
+            items.append(item)
+        return (Structure(items) if tag == STRUCTURE else Array(items)), at
+    if tag == COMPACT_ARRAY:
+        return _compact_array(data, at + 1, end, depth)
+    return _scalar(tag, data, at + 1, end)
+
+
+def _scalar(tag: int, data: Octets, at: int, end: int) -> tuple[Value, int]:
+    """The contents of a value that is no array or structure, its tag read already."""
+    if tag in _FIXED:
+        size = _FIXED[tag]
+    elif tag == BIT_STRING:
+        length, at = read_length(data, at)
+        size = (length + 7) // 8
+    elif tag in _STRINGS:
+        size, at = read_length(data, at)
+    else:
+        raise _unknown(tag, at - 1)
+    if size > end - at:
+        raise _truncated(at, size, end)
+    after = at + size
+    value: Value = None
+    if tag in _NUMBERS:
+        value = _NUMBERS[tag][0](data, at)[0]
+    elif tag == BOOLEAN:
+        value = data[at] != 0
+    elif tag == ENUM:
+        value = Enum(data[at])
+    elif tag == BIT_STRING:
+        value = BitString(bytes(data[at:after]), length)
+    elif tag in _TIMES:
+        value = _TIMES[tag][0](data[at:after])
+    elif tag in _STRINGS:
+        value = _text(bytes(data[at:after]), _STRINGS[tag])
+    return value, after
+
+
+def _text(octets: bytes, encoding: str) -> str | bytes:
+    """The text, or the octets where they are not what the tag promises (and for octet-strings)."""
+    try:
+        return octets.decode(encoding) if encoding else octets
+    except UnicodeDecodeError:
+        return octets
+
+
+def _skip(data: Octets, at: int, end: int, depth: int) -> int:
+    if at >= end:
+        raise _truncated(at, 1, end)
+    tag = data[at]
+    at += 1
+    size = _FIXED.get(tag)
+    if size is None:
+        if tag in (STRUCTURE, ARRAY):
+            count, at = _count(data, at, end, depth)
+            bare = tag == ARRAY and _bare_descriptors(data, at)
+            if tag == STRUCTURE and count and data[at] == UINT32 and _swapped_obis(data, at):
+                at += 8
+                count -= 1
+            for _ in range(count):
+                at = _skip(data, _descriptor(data, at, end) if bare else at, end, depth + 1)
+            return at
+        if tag == COMPACT_ARRAY:
+            _, at = _type_description(data, at, end, depth, [MAX_UNFOLDING * (end - at)])
+            size, at = read_length(data, at)
+        elif tag == BIT_STRING:
+            bits, at = read_length(data, at)
+            size = (bits + 7) // 8
+        elif tag in _STRINGS:
+            size, at = read_length(data, at)
+        else:
+            raise _unknown(tag, at - 1)
+    if size > end - at:
+        raise _truncated(at, size, end)
+    return at + size
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    """A type description of a compact array: for arrays `of` and `count`, for structures `fields`."""
+
+    tag: int
+    count: int = 0
+    fields: tuple[_Type, ...] = ()
+
+
+def _spend(budget: list[int], count: int, at: int) -> None:
+    budget[0] -= count
+    if budget[0] < 0:
+        raise DecodeError("dlms-axdr", f"a compact array unfolds at {at} to more than {MAX_UNFOLDING} elements an octet")
+
+
+def _type_description(data: Octets, at: int, end: int, depth: int, budget: list[int]) -> tuple[_Type, int]:
+    if depth >= MAX_DEPTH:
+        raise DecodeError("dlms-nesting", f"types nested deeper than {MAX_DEPTH} at {at}")
+    if at >= end:
+        raise _truncated(at, 1, end)
+    _spend(budget, 1, at)
+    tag = data[at]
+    at += 1
+    if tag == ARRAY:
+        if at + 2 > end:
+            raise _truncated(at, 2, end)
+        count = data[at] << 8 | data[at + 1]
+        of, at = _type_description(data, at + 2, end, depth + 1, budget)
+        return _Type(tag, count, (of,)), at
+    if tag == STRUCTURE:
+        count, at = _count(data, at, end, depth)
+        fields = []
+        for _ in range(count):
+            field, at = _type_description(data, at, end, depth + 1, budget)
+            fields.append(field)
+        return _Type(tag, count, tuple(fields)), at
+    if tag in _FIXED or tag == BIT_STRING or tag in _STRINGS:
+        return _Type(tag), at
+    raise _unknown(tag, at - 1)
+
+
+def _compact_array(data: Octets, at: int, end: int, depth: int) -> tuple[Array, int]:
+    """Tag 19: the type of the elements once, then their contents without tags, as one octet-string."""
+    budget = [MAX_UNFOLDING * (end - at)]
+    kind, at = _type_description(data, at, end, depth, budget)
+    size, at = read_length(data, at)
+    if size > end - at:
+        raise _truncated(at, size, end)
+    stop = at + size
+    rows: list[Value] = []
+    while at < stop:
+        start = at
+        try:
+            row, at = _typed(kind, data, at, stop, budget)
+        except DecodeError as error:
+            if error.code != "dlms-truncated":
+                raise
+            # all that was announced is here: waiting for more cannot help
+            raise DecodeError("dlms-axdr", f"a compact array ends inside the element at {start}") from None
+        if at == start:
+            raise DecodeError("dlms-axdr", f"a compact array at {start} has elements of no size")
+        rows.append(row)
+    return Array(rows), at
+
+
+def _typed(kind: _Type, data: Octets, at: int, end: int, budget: list[int]) -> tuple[Value, int]:
+    if kind.tag not in (ARRAY, STRUCTURE):
+        return _scalar(kind.tag, data, at, end)
+    _spend(budget, kind.count, at)
+    items: list[Value] = []
+    for i in range(kind.count):
+        item, at = _typed(kind.fields[i] if kind.tag == STRUCTURE else kind.fields[0], data, at, end, budget)
+        items.append(item)
+    return (Structure(items) if kind.tag == STRUCTURE else Array(items)), at
+
+
+def encode(value: Value | Tagged) -> bytes:
+    """`value` with its tag. A bare int takes the smallest unsigned (or signed) type that holds it, a float is a float64."""
+    out = bytearray()
+    _encode(value, out)
+    return bytes(out)
+
+
+def encode_length(n: int) -> bytes:
+    """A length or count as `read_length` reads it."""
+    if n < 0x80:
+        return bytes((n,))
+    size = (n.bit_length() + 7) // 8
+    return bytes((0x80 | size,)) + n.to_bytes(size, "big")
+
+
+def _encode(value: Any, out: bytearray) -> None:
+    if isinstance(value, Tagged):
+        _encode_as(value.tag, value.value, out)
+        return
+    tag = next((tag for kind, tag in _TAG_OF if isinstance(value, kind)), None)
+    if tag is None:
+        if not isinstance(value, int):
+            raise TypeError(f"{type(value).__name__} has no A-XDR type")
+        tag = _tag_for(value)
+    _encode_as(tag, value, out)
+
+
+_TAG_OF: tuple[tuple[type[Any], int], ...] = (
+    (type(None), NULL), (bool, BOOLEAN), (Enum, ENUM), (float, FLOAT64), (str, UTF8_STRING), (DateTimeOctets, DATE_TIME),
+    (DateOctets, DATE), (TimeOctets, TIME), (bytes, OCTET_STRING), (BitString, BIT_STRING),
+    (Structure, STRUCTURE), (Array, ARRAY),
+)  # fmt: skip
+
+
+def _tag_for(number: int) -> int:
+    unsigned, signed = (UINT8, UINT16, UINT32, UINT64), (INT8, INT16, INT32, INT64)
+    for i, bits in enumerate((8, 16, 32, 64)):
+        if 0 <= number < 1 << bits:
+            return unsigned[i]
+        if -(1 << bits - 1) <= number < 0:
+            return signed[i]
+    raise OverflowError(f"{number} does not fit in 64 bits")
+
+
+def _encode_as(tag: int, value: Any, out: bytearray) -> None:
+    out.append(tag)
+    if tag in (ARRAY, STRUCTURE):
+        out += encode_length(len(value))
+        for item in value:
+            _encode(item, out)
+    elif tag == BIT_STRING:
+        out += encode_length(value.length) + value.value
+    elif tag in _STRINGS:
+        octets = value if isinstance(value, bytes) else str(value).encode(_STRINGS[tag] or "utf-8")
+        out += encode_length(len(octets)) + octets
+    elif tag in _NUMBERS:
+        out += struct.pack(_STRUCTS[tag], value)
+    elif tag in (BOOLEAN, ENUM):
+        out.append(int(value))
+    elif tag in _TIMES:
+        out += value
+    elif tag not in (NULL, DONT_CARE):
+        raise TypeError(f"{tag:#04x} cannot be encoded")
