@@ -1,0 +1,1 @@
+"""The edges: whatever touches the world outside Kafka, one room a neighbour."""

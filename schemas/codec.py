@@ -86,7 +86,7 @@ class Codec:
             values = _read(typing.cast("bytes", data), writer, reader)
             return typing.cast("Record", _builder(cls)(values))
         except _NOT_THIS_SCHEMA as error:
-            raise CodecError("avro-body", f"the bytes are not a {cls.__name__}: {type(error).__name__} {error}") from error
+            raise CodecError("avro-body", f"the bytes are no {cls.__name__}: {type(error).__name__} {error}") from error
 
     def _writer(self, cls: type[Record]) -> tuple[bytes, Any]:
         if (known := self._writers.get(cls)) is None:
@@ -131,10 +131,10 @@ def _read(data: bytes, writer: Any, reader: Any) -> Any:
 
 def _record_of(schema: Any) -> str:
     """The name of the record of ours that a schema is of; `ValueError` where it is of none."""
-    full = schema["name"] if schema["type"] == "record" else schema["type"]
+    full = schema["name"] if isinstance(schema, dict) and schema["type"] == "record" else ""
     namespace, _, name = full.rpartition(".")
     if namespace != NAMESPACE or name not in RECORDS:
-        raise ValueError(f"{full} is no record of this system")
+        raise ValueError(f"{full or json.dumps(schema)[:80]} is no record of this system")
     return str(name)
 
 

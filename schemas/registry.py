@@ -7,9 +7,13 @@ Subjects follow the record's name (RecordNameStrategy), so a record has one id o
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
@@ -55,59 +59,98 @@ def subject(name: str) -> str:
 
 
 class RemoteRegistry:
-    """A Confluent-compatible registry at a URL."""
+    """A Confluent-compatible registry at a URL.
+
+    Every method raises `RegistryError` with `retry` where the registry cannot be reached or answers what it should not.
+    """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._url = _shown(url)
         self._client = SchemaRegistryClient({"url": url, "timeout": 10, "max.retries": 2})
+
+    def close(self) -> None:
+        """Close its connections; it is of no use afterwards."""
+        self._client.close()
 
     def id_of(self, name: str) -> int:
         """The id of this release's schema; `RegistryError` says to run `hes topology apply` where it is not registered."""
-        try:
-            number = self._client.lookup_schema(subject(name), _schema(name)).schema_id
-        except SchemaRegistryError as error:
-            if error.http_status_code == 404:
-                raise RegistryError(
-                    f"the registry at {self._url} does not hold this release's {subject(name)}; run `hes topology apply`",
-                    retry=False,
-                ) from error
-            raise self._translated(error) from error
-        except (HTTPError, OSError) as error:
-            raise self._translated(error) from error
+        number = self.registered(name)
         if number is None:
-            raise RegistryError(f"the registry at {self._url} answered without an id for {subject(name)}", retry=True)
+            raise RegistryError(
+                f"the registry at {self._url} does not hold this release's {subject(name)}; run `hes topology apply`",
+                retry=False,
+            )
         return number
 
     def schema_of(self, schema_id: int) -> str:
         """The schema of an id, also of other releases and other systems."""
-        try:
-            return str(self._client.get_schema(schema_id).schema_str)
-        except SchemaRegistryError as error:
-            if error.http_status_code == 404:
+        with self._errors():
+            try:
+                return str(self._client.get_schema(schema_id).schema_str)
+            except SchemaRegistryError as error:
+                if error.http_status_code != HTTPStatus.NOT_FOUND:
+                    raise
                 raise RegistryError(f"schema id {schema_id} is not in the registry at {self._url}", retry=False) from error
-            raise self._translated(error) from error
-        except (HTTPError, OSError) as error:
-            raise self._translated(error) from error
+
+    def registered(self, name: str) -> int | None:
+        """The id of this release's schema, None where the registry does not hold it."""
+        with self._errors():
+            try:
+                return self._client.lookup_schema(subject(name), _schema(name)).schema_id
+            except SchemaRegistryError as error:
+                if error.http_status_code != HTTPStatus.NOT_FOUND:
+                    raise
+                return None
 
     def register(self, name: str) -> int:
-        """Registers a record's schema under its subject, compatibility first; the id it has."""
-        try:
-            self._client.set_compatibility(level=COMPATIBILITY)
-            return int(self._client.register_schema(subject(name), _schema(name)))
-        except (SchemaRegistryError, HTTPError, OSError) as error:
-            raise self._translated(error) from error
+        """Register a record's schema under its subject, compatibility first; the id it has.
+
+        `RegistryError` without `retry` where it may not follow the versions that are there.
+        """
+        self.set_compatibility(name)
+        with self._errors():
+            try:
+                return int(self._client.register_schema(subject(name), _schema(name)))
+            except SchemaRegistryError as error:
+                if error.http_status_code != HTTPStatus.CONFLICT:
+                    raise
+                raise RegistryError(
+                    f"{subject(name)} may not follow its versions in the registry at {self._url} ({COMPATIBILITY}): {error}",
+                    retry=False,
+                ) from error
 
     def is_compatible(self, name: str) -> bool:
-        """Whether a record's schema may follow every version registered; true where there is none."""
-        try:
-            if subject(name) not in self._client.get_subjects():
+        """Whether a record's schema may follow all versions registered, by its subject's level; true where none is."""
+        with self._errors():
+            try:
+                return bool(self._client.test_compatibility_all_versions(subject(name), _schema(name)))
+            except SchemaRegistryError as error:
+                if error.http_status_code != HTTPStatus.NOT_FOUND:
+                    raise
                 return True
-            return bool(self._client.test_compatibility(subject(name), _schema(name)))
-        except (SchemaRegistryError, HTTPError, OSError) as error:
-            raise self._translated(error) from error
 
-    def _translated(self, error: Exception) -> RegistryError:
-        return RegistryError(f"the registry at {self._url} did not answer as expected: {error}", retry=True)
+    def compatibility(self, name: str) -> str:
+        """The compatibility level of a record's subject; empty where it has none of its own."""
+        with self._errors():
+            try:
+                return str(self._client.get_compatibility(subject(name)))
+            except SchemaRegistryError as error:
+                if error.http_status_code != HTTPStatus.NOT_FOUND:
+                    raise
+                return ""
+
+    def set_compatibility(self, name: str) -> None:
+        """Hold a record's subject to `COMPATIBILITY`. Other subjects keep theirs: a registry may have other users."""
+        with self._errors():
+            self._client.set_compatibility(subject_name=subject(name), level=COMPATIBILITY)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """The driver's errors as ours; 401, 403 and the like too: whatever is not plainly so may be mended meanwhile."""
+        try:
+            yield
+        except (SchemaRegistryError, HTTPError, OSError, ValueError) as error:
+            raise RegistryError(f"the registry at {self._url} did not answer as expected: {error}", retry=True) from error
 
 
 class MemoryRegistry:
@@ -125,6 +168,12 @@ class MemoryRegistry:
         if not 0 < schema_id <= len(self._names):
             raise RegistryError(f"schema id {schema_id} is not in this registry", retry=False)
         return json.dumps(avsc(self._names[schema_id - 1]))
+
+
+def _shown(url: str) -> str:
+    """The URL without the user and password that it may hold."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _schema(name: str) -> Schema:

@@ -64,7 +64,6 @@ class Publisher:
                 "linger.ms": 5,
                 "compression.type": "lz4",
                 "batch.size": 1_000_000,
-                "message.max.bytes": 10_000_000,
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 262_144,
                 "delivery.timeout.ms": round(self._timeout * 1000),
@@ -161,7 +160,6 @@ def new_consumer(settings: Kafka, group: str, *, client_id: str = "", **override
         "auto.offset.reset": "earliest",
         "partition.assignment.strategy": "range",
         "session.timeout.ms": round(settings.session_timeout_s * 1000),
-        "fetch.message.max.bytes": 10_000_000,
         "queued.max.messages.kbytes": 65_536,
     }
     if settings.instance_id:

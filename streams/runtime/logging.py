@@ -37,7 +37,7 @@ def configure(service: str, settings: Log) -> None:
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
     # Faust and aiokafka tell at info what only their authors want to know.
-    for noisy in ("faust", "aiokafka", "mode", "httpx", "httpcore"):
+    for noisy in ("faust", "aiokafka", "mode", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -17,3 +17,7 @@ PUSHES = Counter("hes_gateway_pushes_total", "Pushes by what became of them", ["
 SESSIONS = Gauge("hes_gateway_sessions", "Pull sessions open")
 JOBS = Counter("hes_gateway_jobs_total", "Jobs ended, by outcome and code", ["outcome", "code"])
 JOB_SECONDS = Histogram("hes_gateway_job_seconds", "Seconds of a pull session, connect to close")
+UNACKNOWLEDGED = Gauge("hes_gateway_unacknowledged", "Pushes and job results that Kafka does not have yet")
+DATAGRAMS_DROPPED = Counter("hes_gateway_datagrams_dropped_total", "Datagrams not read because too much waits for Kafka")
+CONNECTIONS_REFUSED = Counter("hes_gateway_connections_refused_total", "Push connections closed at once", ["reason"])
+METERS = Gauge("hes_gateway_meters", "Meters in the directory")

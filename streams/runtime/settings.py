@@ -62,8 +62,10 @@ class Gateway(BaseModel):
     max_connections: int = 20_000
     idle_timeout_s: float = Field(900.0, description="a push connection that is silent for so long is closed")
     frame_timeout_s: float = Field(60.0, description="a frame that has begun must be complete within this time")
-    max_apdu: int = Field(262_144, description="bytes of one APDU, reassembled")
+    max_apdu: int = Field(262_144, le=393_216, description="bytes of one APDU, reassembled; its frames must fit one record")
     max_unacknowledged: int = Field(5_000, description="pushes waiting for Kafka before sockets are no longer read")
+    max_unacknowledged_octets: int = Field(67_108_864, description="the same in octets of records")
+    max_buffered: int = Field(268_435_456, description="octets of half received frames, over all connections")
     sessions: int = Field(500, description="pull sessions open at once")
     connect_timeout_s: float = 10.0
     answer_timeout_s: float = 30.0
@@ -75,6 +77,8 @@ class Gateway(BaseModel):
     templates_dir: str = Field("", description="further meter templates beside those that ship")
     max_queued_jobs: int = Field(10_000, description="jobs in memory before their partitions are paused")
     discover: bool = Field(True, description="announce meters that push and are not registered, on hes.meters")
+    max_discovered: int = Field(10_000, description="meters that one process announces at most")
+    shutdown_s: float = Field(20.0, description="time to finish what is in hand after SIGTERM")
 
 
 class Split(BaseModel):

@@ -29,6 +29,7 @@ def _named(cls: type, seen: set[str]) -> Any:
             "symbols": list(cls.__members__),
             "default": "UNKNOWN",
         }
+    assert dataclasses.is_dataclass(cls), f"{cls.__name__} is neither a dataclass nor an enum"
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = []
     for field in dataclasses.fields(cls):
