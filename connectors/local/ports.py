@@ -1,0 +1,50 @@
+"""Ports on the loopback interface: is one free, and which to take."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Collection, Iterable, Mapping
+
+from connectors.local.errors import LocalError
+
+HOST = "127.0.0.1"
+RANGE = range(20_000, 30_000)
+"""Below the range from which systems take the ports of outgoing connections, so that none sits there when we come back."""
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen here now (connections of an earlier one that linger do not count)."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def answers(port: int, timeout_s: float = 0.5) -> bool:
+    """Whether something accepts connections."""
+    try:
+        socket.create_connection((HOST, port), timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+def choose(names: Iterable[str], remembered: Mapping[str, int], avoid: Collection[int] = ()) -> dict[str, int]:
+    """A free port for each name: the one remembered where it is still free, else another."""
+    chosen: dict[str, int] = {}
+    for name in names:
+        taken = {*chosen.values(), *avoid}
+        port = remembered.get(name, 0)
+        chosen[name] = port if port and port not in taken and is_free(port) else _another(taken)
+    return chosen
+
+
+def _another(taken: Collection[int]) -> int:
+    for port in random.sample(RANGE, 200):
+        if port not in taken and is_free(port):
+            return port
+    raise LocalError(f"no free port found on {HOST} between {RANGE.start} and {RANGE.stop - 1}", "end what listens there")

@@ -1,0 +1,41 @@
+"""Choosing ports."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.local.ports import HOST, RANGE, answers, choose, is_free
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server((HOST, 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_port_with_a_listener_is_not_free(taken: int) -> None:
+    assert not is_free(taken)
+    assert answers(taken)
+
+
+def test_free_ports_differ_and_are_below_the_outgoing_ones() -> None:
+    chosen = choose(["a", "b", "c"], {})
+    assert len(set(chosen.values())) == 3
+    assert all(port in RANGE and is_free(port) and not answers(port) for port in chosen.values())
+
+
+def test_a_remembered_port_is_kept() -> None:
+    remembered = choose(["a", "b"], {})
+    assert choose(["a", "b"], remembered) == remembered
+
+
+def test_a_remembered_port_that_is_taken_or_avoided_is_replaced(taken: int) -> None:
+    free = choose(["x"], {})["x"]
+    chosen = choose(["a", "b", "c"], {"a": taken, "b": free, "c": free}, avoid=[])
+    assert chosen["a"] != taken
+    assert chosen["b"] == free
+    assert chosen["c"] != free
+    assert choose(["b"], {"b": free}, avoid=[free])["b"] != free
