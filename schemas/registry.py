@@ -7,6 +7,7 @@ Subjects follow the record's name (RecordNameStrategy), so a record has one id o
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -67,10 +68,12 @@ class RemoteRegistry:
     def __init__(self, url: str) -> None:
         self._url = _shown(url)
         self._client = SchemaRegistryClient({"url": url, "timeout": 10, "max.retries": 2})
+        # The client leaves its sockets open when it is forgotten.
+        self._close = weakref.finalize(self, self._client.close)
 
     def close(self) -> None:
-        """Close its connections; it is of no use afterwards."""
-        self._client.close()
+        """Close its connections, at the latest when nobody holds it; it is of no use afterwards."""
+        self._close()
 
     def id_of(self, name: str) -> int:
         """The id of this release's schema; `RegistryError` says to run `hes topology apply` where it is not registered."""

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from connectors.local.errors import LocalError
+from connectors.local.java import find_java, find_maven
+
 CAPTURES = Path(__file__).resolve().parents[2] / "shared" / "captures"
 
 
@@ -15,3 +18,13 @@ def captures_dir() -> Path:
     if not CAPTURES.is_dir():
         pytest.skip("../shared/captures is absent: telegrams of real meters are not part of the repository")
     return CAPTURES
+
+
+@pytest.fixture(scope="session")
+def jvm() -> None:
+    """Skips where Java or Maven is absent."""
+    try:
+        find_java()
+        find_maven()
+    except LocalError as error:
+        pytest.skip(str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -117,12 +118,18 @@ class Engine:
 
 
 def _insert(session: Any, statement: Insert) -> Answer:
-    """Data in its format straight to the engine's own reader: the fastest way in, and nothing of ours in between."""
+    """Data in its format to the engine's own reader, by way of a file.
+
+    chdb's `send_insert` would spare the file, but tells nothing of what goes wrong while a block is written (a constraint,
+    too many partitions): it reports rows that are not there.
+    """
     if not statement.data.strip():
         return Answer()
-    with session.send_insert(statement.head, statement.format) as inserter:
-        inserter.append(statement.data)
-        return Answer(written_rows=inserter.finish().rows_written)
+    with tempfile.NamedTemporaryFile(prefix="hes-insert-") as file:
+        file.write(statement.data)
+        file.flush()
+        result = session.query(f"{statement.head} FROM INFILE {quoted(file.name)} FORMAT {statement.format}")
+        return Answer(written_rows=int(result.rows_read()))
 
 
 def _query(session: Any, statement: Plain, request: Request) -> Answer:

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from connectors.local.errors import LocalError
-from connectors.local.java import find_java, find_maven
 from connectors.local.stack import Endpoints, LocalStack
 
 FIRST_START_S = 600
@@ -28,16 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.integration)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(FIRST_START_S))
-
-
-@pytest.fixture(scope="session")
-def jvm() -> None:
-    """Skips where Java or Maven is absent."""
-    try:
-        find_java()
-        find_maven()
-    except LocalError as error:
-        pytest.skip(str(error))
 
 
 def tell(line: str) -> None:

@@ -1,0 +1,119 @@
+"""How fast the sink is from encoded Avro to rows that ClickHouse has acknowledged, without Kafka in between."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any
+
+from confluent_kafka import Message
+
+from connectors.clickhouse.intervals import interval_columns
+from connectors.clickhouse.service import prepare
+from connectors.clickhouse.sink import Sink
+from connectors.clickhouse.store import Address, Store
+from schemas.codec import Codec
+from schemas.records import Cause, Channel, IntervalReadings
+from schemas.registry import MemoryRegistry
+
+_TOPIC = "hes.readings.intervals"
+_PERIOD_S = 900
+_FIRST_END = 1_767_225_600_000 + _PERIOD_S * 1000  # 2026-01-01
+_OBIS = ("1.0.1.8.0.255", "1.0.2.8.0.255", "1.0.3.8.0.255", "1.0.4.8.0.255")
+
+
+def bench_sink(
+    records: int,
+    rows_per_record: int,
+    channels: int,
+    store: Store,
+    *,
+    database: str = "hes_bench",
+    batch_records: int = 500,
+    peer: Address | None = None,
+) -> dict[str, float | int]:
+    """Store load profiles in a database of its own, which is dropped before and after.
+
+    Gives `rows`, and of the whole (`sink_`), of decoding Avro alone (`decode_`) and of making columns alone (`columns_`)
+    the seconds, this process's CPU seconds and the rows a second. With a native server as `peer`, `driver_` is the insert
+    of the same columns by clickhouse-driver itself: no Avro, no columns to make.
+    """
+    codec = Codec(MemoryRegistry())
+    readings = profiles(records, rows_per_record, channels)
+    messages = [
+        Message(topic=_TOPIC, partition=0, offset=offset, key=reading.meter_id.encode(), value=codec.encode(reading))
+        for offset, reading in enumerate(readings)
+    ]
+    batches = [messages[at : at + batch_records] for at in range(0, records, batch_records)]
+    groups = [readings[at : at + batch_records] for at in range(0, records, batch_records)]
+    rows = records * rows_per_record * channels
+    store.execute(f"DROP DATABASE IF EXISTS {database}")
+    prepare(store, database)
+    try:
+        sink = Sink(store, codec, _NoLetters(), database)
+        figures: dict[str, float | int] = {"rows": rows, "records": records}
+        figures["avro_bytes"] = sum(len(message.value() or b"") for message in messages)
+        figures |= _timed("sink", rows, batches, sink.handle)
+        stored = store.query(f"SELECT count() FROM {database}.intervals").rows[0][0]  # noqa: S608 - a name from the code
+        if stored != rows:
+            raise AssertionError(f"{rows} rows were sent and {stored} are stored")
+        figures |= _timed("decode", rows, batches, lambda batch: [codec.decode(message.value()) for message in batch])
+        figures |= _timed("columns", rows, groups, lambda group: interval_columns(group, "intervals"))
+        if peer is not None:
+            from connectors.clickhouse.native import plain_insert  # noqa: PLC0415 - clickhouse-driver is an extra
+
+            made = [interval_columns(group, "intervals") for group in groups]
+            figures |= _timed("driver", rows, made, lambda columns: plain_insert(peer, f"{database}.intervals", columns))
+    finally:
+        store.execute(f"DROP DATABASE IF EXISTS {database}")
+    return figures
+
+
+def profiles(records: int, rows: int, channels: int) -> list[IntervalReadings]:
+    """Days of cumulative registers of as many meters, the same in every run."""
+    steps = random.Random(3)  # noqa: S311 - figures, not secrets
+    readings = []
+    for number in range(records):
+        columns = [
+            Channel(
+                obis=_OBIS[channel % len(_OBIS)].replace("1.0", f"1.{channel // len(_OBIS)}", 1),
+                unit="Wh",
+                scaler=0,
+                longs=tuple(accumulate(steps.choices(range(500), k=rows), initial=steps.randrange(10**7)))[1:],
+            )
+            for channel in range(channels)
+        ]
+        readings.append(
+            IntervalReadings(
+                id=f"{number:032x}",
+                meter_id=f"BENCH{number:08d}",
+                source="7/1.0.99.1.0.255/2",
+                first_end=_FIRST_END,
+                period_s=_PERIOD_S,
+                rows=rows,
+                channels=tuple(columns),
+                read_at=_FIRST_END + rows * _PERIOD_S * 1000,
+                cause=Cause.SCHEDULED,
+            )
+        )
+    return readings
+
+
+def _timed(name: str, rows: int, batches: Sequence[Any], action: Callable[[Any], Any]) -> dict[str, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    for batch in batches:
+        action(batch)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {f"{name}_seconds": round(wall, 3), f"{name}_cpu_seconds": round(cpu, 3), f"{name}_rows_s": round(rows / wall)}
+
+
+class _NoLetters:
+    """Nothing here is poison; if something is, the figures are of no use."""
+
+    def put_message(self, code: str, detail: str, message: Message) -> str:
+        raise AssertionError(f"{code} at {message.offset()}: {detail}")
+
+    def passed(self, count: int) -> None:
+        pass
