@@ -1,7 +1,7 @@
 """A-XDR, the encoding of COSEM data (IEC 61334-6 as used by IEC 62056-5-3; type tags of IEC 62056-6-2 "Data").
 
-Python's own None, bool, int, float and str stand for themselves, octet-strings are `bytes`, and the few types that Python
-lacks are named here. Every length is checked against the bytes at hand before anything is built, nesting and the number of
+Python's own None, bool, int, float and str stand for themselves, octet-strings are `bytes`, and what Python lacks is in
+`axdr_types`. Every length is checked against the bytes at hand before anything is built, nesting and the number of
 elements are bounded, and a compact array cannot make more of few bytes than `MAX_UNFOLDING` allows.
 
 Errors are `DecodeError`: "dlms-truncated" where bytes are missing (more may come), "dlms-nesting" where structures lie
@@ -10,12 +10,97 @@ too deep, "dlms-axdr" for the rest.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
+from connectors.protocols.dlms.axdr_types import (
+    ARRAY,
+    BCD,
+    BIT_STRING,
+    BOOLEAN,
+    COMPACT_ARRAY,
+    DATE,
+    DATE_TIME,
+    DONT_CARE,
+    ENUM,
+    FIXED,
+    FLOAT32,
+    FLOAT64,
+    INT8,
+    INT16,
+    INT32,
+    INT64,
+    NULL,
+    NUMBERS,
+    OCTET_STRING,
+    STRINGS,
+    STRUCTURE,
+    TIME,
+    TIMES,
+    UINT8,
+    UINT16,
+    UINT32,
+    UINT64,
+    UTF8_STRING,
+    VISIBLE_STRING,
+    Array,
+    BitString,
+    DateOctets,
+    DateTimeOctets,
+    Enum,
+    Octets,
+    Structure,
+    Tagged,
+    TimeOctets,
+    Value,
+)
+from connectors.protocols.dlms.axdr_write import encode, encode_length
 from connectors.protocols.dlms.errors import DecodeError
+
+__all__ = [
+    "ARRAY",
+    "BCD",
+    "BIT_STRING",
+    "BOOLEAN",
+    "COMPACT_ARRAY",
+    "DATE",
+    "DATE_TIME",
+    "DONT_CARE",
+    "ENUM",
+    "FLOAT32",
+    "FLOAT64",
+    "INT8",
+    "INT16",
+    "INT32",
+    "INT64",
+    "MAX_DEPTH",
+    "MAX_ELEMENTS",
+    "MAX_UNFOLDING",
+    "NULL",
+    "OCTET_STRING",
+    "STRUCTURE",
+    "TIME",
+    "UINT8",
+    "UINT16",
+    "UINT32",
+    "UINT64",
+    "UTF8_STRING",
+    "VISIBLE_STRING",
+    "Array",
+    "BitString",
+    "DateOctets",
+    "DateTimeOctets",
+    "Enum",
+    "Octets",
+    "Structure",
+    "Tagged",
+    "TimeOctets",
+    "Value",
+    "decode",
+    "encode",
+    "encode_length",
+    "read_length",
+    "skip",
+]
 
 MAX_DEPTH = 16
 """Structures and arrays within each other."""
@@ -25,87 +110,6 @@ MAX_ELEMENTS = 1 << 20
 
 MAX_UNFOLDING = 16
 """Elements that a compact array may make of one octet: nulls take none in it."""
-
-Octets: TypeAlias = "bytes | bytearray | memoryview"
-Value: TypeAlias = "bool | int | float | str | bytes | BitString | Structure | Array | None"
-
-
-class Structure(tuple["Value", ...]):
-    """Elements of several types, in the order their object defines."""
-
-    __slots__ = ()
-
-
-class Array(tuple["Value", ...]):
-    """Elements of one type; a compact-array decodes to the same."""
-
-    __slots__ = ()
-
-
-class Enum(int):
-    """An enum, told from a number because units and relay states are enums."""
-
-    __slots__ = ()
-
-
-class DateTimeOctets(bytes):
-    """Twelve octets under the tag date-time."""
-
-    __slots__ = ()
-
-
-class DateOctets(bytes):
-    """Five octets under the tag date."""
-
-    __slots__ = ()
-
-
-class TimeOctets(bytes):
-    """Four octets under the tag time."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class BitString:
-    """`length` bits, the first in the highest bit of the first octet."""
-
-    value: bytes
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tagged:
-    """A value with the tag it is to be encoded under, for `encode` only: Python's int says nothing of its width."""
-
-    tag: int
-    value: Any
-
-
-NULL, ARRAY, STRUCTURE, BOOLEAN, BIT_STRING = 0, 1, 2, 3, 4
-INT32, UINT32, OCTET_STRING, VISIBLE_STRING, UTF8_STRING = 5, 6, 9, 10, 12
-BCD, INT8, INT16, UINT8, UINT16, COMPACT_ARRAY = 13, 15, 16, 17, 18, 19
-INT64, UINT64, ENUM, FLOAT32, FLOAT64 = 20, 21, 22, 23, 24
-DATE_TIME, DATE, TIME, DONT_CARE = 25, 26, 27, 255
-
-_STRUCTS = {
-    INT32: ">i", UINT32: ">I", BCD: ">b", INT8: ">b", INT16: ">h", UINT8: ">B", UINT16: ">H",
-    INT64: ">q", UINT64: ">Q", FLOAT32: ">f", FLOAT64: ">d",
-    28: ">b", 29: ">h", 30: ">i", 31: ">B", 32: ">H", 33: ">I",  # the delta types
-}  # fmt: skip
-_NUMBERS: dict[int, tuple[Callable[..., tuple[Any, ...]], int]] = {
-    tag: (struct.Struct(form).unpack_from, struct.calcsize(form)) for tag, form in _STRUCTS.items()
-}
-_TIMES: dict[int, tuple[type[bytes], int]] = {DATE_TIME: (DateTimeOctets, 12), DATE: (DateOctets, 5), TIME: (TimeOctets, 4)}
-_STRINGS = {OCTET_STRING: "", VISIBLE_STRING: "ascii", UTF8_STRING: "utf-8"}
-_FIXED = {
-    NULL: 0,
-    DONT_CARE: 0,
-    BOOLEAN: 1,
-    ENUM: 1,
-    **{t: n for t, (_, n) in _NUMBERS.items()},
-    **{t: n for t, (_, n) in _TIMES.items()},
-}
 
 
 def decode(data: Octets, at: int = 0) -> tuple[Value, int]:
@@ -209,7 +213,7 @@ def _decode(data: Octets, at: int, end: int, depth: int) -> tuple[Value, int]:
     if at >= end:
         raise _truncated(at, 1, end)
     tag = data[at]
-    number = _NUMBERS.get(tag)
+    number = NUMBERS.get(tag)
     if number is not None:
         unpack, size = number
         if at + 1 + size > end:
@@ -239,12 +243,12 @@ def _decode(data: Octets, at: int, end: int, depth: int) -> tuple[Value, int]:
 
 def _scalar(tag: int, data: Octets, at: int, end: int) -> tuple[Value, int]:
     """The contents of a value that is no array or structure, its tag read already."""
-    if tag in _FIXED:
-        size = _FIXED[tag]
+    if tag in FIXED:
+        size = FIXED[tag]
     elif tag == BIT_STRING:
         length, at = read_length(data, at)
         size = (length + 7) // 8
-    elif tag in _STRINGS:
+    elif tag in STRINGS:
         size, at = read_length(data, at)
     else:
         raise _unknown(tag, at - 1)
@@ -252,18 +256,18 @@ def _scalar(tag: int, data: Octets, at: int, end: int) -> tuple[Value, int]:
         raise _truncated(at, size, end)
     after = at + size
     value: Value = None
-    if tag in _NUMBERS:
-        value = _NUMBERS[tag][0](data, at)[0]
+    if tag in NUMBERS:
+        value = NUMBERS[tag][0](data, at)[0]
     elif tag == BOOLEAN:
         value = data[at] != 0
     elif tag == ENUM:
         value = Enum(data[at])
     elif tag == BIT_STRING:
         value = BitString(bytes(data[at:after]), length)
-    elif tag in _TIMES:
-        value = _TIMES[tag][0](data[at:after])
-    elif tag in _STRINGS:
-        value = _text(bytes(data[at:after]), _STRINGS[tag])
+    elif tag in TIMES:
+        value = TIMES[tag][0](data[at:after])
+    elif tag in STRINGS:
+        value = _text(bytes(data[at:after]), STRINGS[tag])
     return value, after
 
 
@@ -280,7 +284,7 @@ def _skip(data: Octets, at: int, end: int, depth: int) -> int:
         raise _truncated(at, 1, end)
     tag = data[at]
     at += 1
-    size = _FIXED.get(tag)
+    size = FIXED.get(tag)
     if size is None:
         if tag in (STRUCTURE, ARRAY):
             count, at = _count(data, at, end, depth)
@@ -297,7 +301,7 @@ def _skip(data: Octets, at: int, end: int, depth: int) -> int:
         elif tag == BIT_STRING:
             bits, at = read_length(data, at)
             size = (bits + 7) // 8
-        elif tag in _STRINGS:
+        elif tag in STRINGS:
             size, at = read_length(data, at)
         else:
             raise _unknown(tag, at - 1)
@@ -342,7 +346,7 @@ def _type_description(data: Octets, at: int, end: int, depth: int, budget: list[
             field, at = _type_description(data, at, end, depth + 1, budget)
             fields.append(field)
         return _Type(tag, count, tuple(fields)), at
-    if tag in _FIXED or tag == BIT_STRING or tag in _STRINGS:
+    if tag in FIXED or tag == BIT_STRING or tag in STRINGS:
         return _Type(tag), at
     raise _unknown(tag, at - 1)
 
@@ -380,68 +384,3 @@ def _typed(kind: _Type, data: Octets, at: int, end: int, budget: list[int]) -> t
         item, at = _typed(kind.fields[i] if kind.tag == STRUCTURE else kind.fields[0], data, at, end, budget)
         items.append(item)
     return (Structure(items) if kind.tag == STRUCTURE else Array(items)), at
-
-
-def encode(value: Value | Tagged) -> bytes:
-    """`value` with its tag. A bare int takes the smallest unsigned (or signed) type that holds it, a float is a float64."""
-    out = bytearray()
-    _encode(value, out)
-    return bytes(out)
-
-
-def encode_length(n: int) -> bytes:
-    """A length or count as `read_length` reads it."""
-    if n < 0x80:
-        return bytes((n,))
-    size = (n.bit_length() + 7) // 8
-    return bytes((0x80 | size,)) + n.to_bytes(size, "big")
-
-
-def _encode(value: Any, out: bytearray) -> None:
-    if isinstance(value, Tagged):
-        _encode_as(value.tag, value.value, out)
-        return
-    tag = next((tag for kind, tag in _TAG_OF if isinstance(value, kind)), None)
-    if tag is None:
-        if not isinstance(value, int):
-            raise TypeError(f"{type(value).__name__} has no A-XDR type")
-        tag = _tag_for(value)
-    _encode_as(tag, value, out)
-
-
-_TAG_OF: tuple[tuple[type[Any], int], ...] = (
-    (type(None), NULL), (bool, BOOLEAN), (Enum, ENUM), (float, FLOAT64), (str, UTF8_STRING), (DateTimeOctets, DATE_TIME),
-    (DateOctets, DATE), (TimeOctets, TIME), (bytes, OCTET_STRING), (BitString, BIT_STRING),
-    (Structure, STRUCTURE), (Array, ARRAY),
-)  # fmt: skip
-
-
-def _tag_for(number: int) -> int:
-    unsigned, signed = (UINT8, UINT16, UINT32, UINT64), (INT8, INT16, INT32, INT64)
-    for i, bits in enumerate((8, 16, 32, 64)):
-        if 0 <= number < 1 << bits:
-            return unsigned[i]
-        if -(1 << bits - 1) <= number < 0:
-            return signed[i]
-    raise OverflowError(f"{number} does not fit in 64 bits")
-
-
-def _encode_as(tag: int, value: Any, out: bytearray) -> None:
-    out.append(tag)
-    if tag in (ARRAY, STRUCTURE):
-        out += encode_length(len(value))
-        for item in value:
-            _encode(item, out)
-    elif tag == BIT_STRING:
-        out += encode_length(value.length) + value.value
-    elif tag in _STRINGS:
-        octets = value if isinstance(value, bytes) else str(value).encode(_STRINGS[tag] or "utf-8")
-        out += encode_length(len(octets)) + octets
-    elif tag in _NUMBERS:
-        out += struct.pack(_STRUCTS[tag], value)
-    elif tag in (BOOLEAN, ENUM):
-        out.append(int(value))
-    elif tag in _TIMES:
-        out += value
-    elif tag not in (NULL, DONT_CARE):
-        raise TypeError(f"{tag:#04x} cannot be encoded")

@@ -19,7 +19,12 @@ from connectors.protocols.dlms.errors import DecodeError
 
 DATE_TIME = "07E60B0C0610360000FFC400"
 
-DECODED = {
+
+def pair(class_id: int, name: str, attribute: int, value: axdr.Value) -> Structure:
+    return Structure((Structure((class_id, bytes.fromhex(name), attribute)), value))
+
+
+DECODED: dict[str, tuple[str, axdr.Value]] = {
     "null": ("00", None),
     "dont-care": ("FF", None),
     "boolean": ("0301", True),
@@ -48,14 +53,17 @@ DECODED = {
     "array": ("010211011102", Array((1, 2))),
     "empty array": ("0100", Array()),
     # element type structure {uint16, octet-string}; the octet-string keeps its length in the contents
-    "compact array": ("1302021209" + "09" + "0001" + "0141" + "0002" + "024243", Array(((1, b"A"), (2, b"BC")))),
+    "compact array": (
+        "1302021209" + "09" + "0001" + "0141" + "0002" + "024243",
+        Array((Structure((1, b"A")), Structure((2, b"BC")))),
+    ),
     "compact array of numbers": ("1312" + "04" + "00010002", Array((1, 2))),
-    "compact array of arrays": ("13" + "01000211" + "04" + "01020304", Array(((1, 2), (3, 4)))),
+    "compact array of arrays": ("13" + "01000211" + "04" + "01020304", Array((Array((1, 2)), Array((3, 4))))),
     # EGD (CZ): pairs whose descriptor has no tags. With less than twelve pairs, a cut in the first cannot be told for sure
     "bare descriptors": (
         "010C"
         + ("0202" + "0003" + "0100010700FF" + "02" + "0600000003" + "0202" + "0046" + "000060030AFF" + "03" + "1601") * 6,
-        Array((((3, bytes.fromhex("0100010700FF"), 2), 3), ((70, bytes.fromhex("000060030AFF"), 3), 1)) * 6),
+        Array((pair(3, "0100010700FF", 2, 3), pair(70, "000060030AFF", 3, Enum(1))) * 6),
     ),
     # Landis+Gyr ZMF: tag and length of the name swapped
     "swapped name": ("0202" + "0609" + "01001F0700FF" + "1000F4", Structure((bytes.fromhex("01001F0700FF"), 244))),
@@ -137,7 +145,7 @@ def test_round_trip(value: axdr.Value) -> None:
 @given(st.binary(max_size=300))
 @settings(max_examples=400)
 def test_only_decode_errors(octets: bytes) -> None:
-    ends = []
+    ends: list[int | str] = []
     for read in (lambda data: axdr.decode(data)[1], axdr.skip):
         try:
             ends.append(read(octets))
@@ -174,19 +182,14 @@ def test_encodes_as_gurux_does(tag: int, value: Any, gurux: DataType) -> None:
 
 
 def _from_gurux(value: Any) -> axdr.Value:
-    if isinstance(value, GXStructure):
-        return Structure(tuple(_from_gurux(item) for item in value))
-    if isinstance(value, (GXArray, list)):
-        return Array(tuple(_from_gurux(item) for item in value))
+    if isinstance(value, (GXStructure, GXArray, list)):
+        kind = Structure if isinstance(value, GXStructure) else Array
+        return kind(_from_gurux(item) for item in value)
     if isinstance(value, GXEnum):
         return Enum(int(value))
-    if isinstance(value, GXBitString):
+    if isinstance(value, (GXBitString, str)):
         return str(value).encode()
-    if isinstance(value, bytearray):
-        return bytes(value)
-    if isinstance(value, str):
-        return value.encode()
-    return None if value is None else value  # type: ignore[no-any-return]  # no type hints upstream
+    return bytes(value) if isinstance(value, bytearray) else value
 
 
 def _comparable(value: axdr.Value) -> axdr.Value:

@@ -129,12 +129,18 @@ def test_without_its_key(captures_dir: Path) -> None:
     assert "454C536570000001" in error.detail
 
 
-@pytest.mark.parametrize("name", ["hdlc_kamstrup_omnipower", "hdlc_landis_gyr_e450"])
+TITLES = {
+    "hdlc_kamstrup_omnipower": bytes.fromhex("4B414D4501349083"),
+    "hdlc_landis_gyr_e450": bytes.fromhex("4C475A677370B177"),
+}
+
+
+@pytest.mark.parametrize("name", TITLES)
 def test_with_a_wrong_key(captures_dir: Path, name: str) -> None:
     octets, lookup = capture(captures_dir, name)
     ak = getattr(lookup(b""), "ak", None)
     for keys in (Keys(bytes(16), ak), Keys(bytes(16))):
-        (error,) = decode_stream(octets, lambda _, keys=keys: keys)
+        (error,) = decode_stream(octets, {TITLES[name]: keys}.get)
         assert isinstance(error, TelegramError)
         assert error.code == "cipher-authentication"
 

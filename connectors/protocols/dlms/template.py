@@ -1,0 +1,123 @@
+"""What is known of a meter type, as plain values. `connectors.templates` reads them from YAML; this room only uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+ALARM_KINDS = frozenset(
+    (
+        "UNKNOWN", "OUTAGE", "RESTORATION", "TAMPER_COVER", "TAMPER_TERMINAL", "TAMPER_MAGNET", "TAMPER_BYPASS",
+        "TAMPER_REVERSE_FLOW", "TAMPER_OTHER", "VOLTAGE", "CLOCK", "COMMUNICATION", "SECURITY", "FIRMWARE", "DEVICE",
+    )
+)  # fmt: skip
+"""Names of the alarm kinds of the records, which this room may not import; a test proves them equal."""
+
+SEVERITIES = frozenset(("UNKNOWN", "INFO", "WARNING", "CRITICAL"))
+IDENTITY_KINDS = ("SYSTEM_TITLE", "LOGICAL_DEVICE_NAME", "SERIAL")
+LAYOUTS = ("object-list", "push-setup", "list", "tagged", "positional")
+
+QUIRKS = {
+    "null-repeats": "a null in a profile row repeats the row before, where the standard says so only of compressed buffers",
+    "no-deviation": "selective access with a deviation in its date-times is refused: they are sent without",
+}
+"""Named switches for what single meter types do differently, each with what it is about."""
+
+SERIALS = ("0.0.96.1.0.255", "1.0.0.0.0.255", "0.0.96.1.1.255", "1.1.0.0.1.255", "1.1.0.0.5.255")
+"""Where a serial number may stand, the likeliest first."""
+
+
+def _none() -> Mapping[Any, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What stands at one place of a body that does not name its values. An empty `obis` is a place to skip."""
+
+    obis: str
+    class_id: int | None = None
+    attribute: int = 2
+    scaler: int | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmSpec:
+    """What one bit or code means."""
+
+    kind: str
+    severity: str = "WARNING"
+    event_type: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmTable:
+    """The bits of an alarm register, or the codes of an event object. Bit 0 is the least significant."""
+
+    name: str
+    entries: Mapping[int, AlarmSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class PushTemplate:
+    """How a meter type pushes. Everything has a default under which the decoder recognises what it can by itself."""
+
+    name: str = ""
+    layout: str | None = None
+    """One of `LAYOUTS`; None: recognise."""
+    lists: Mapping[tuple[str, int], tuple[Position, ...]] = field(default_factory=_none)
+    """(list identifier, number of elements) to positions; the identifier is empty for a list that carries none."""
+    objects: Mapping[str, tuple[Position, ...]] = field(default_factory=_none)
+    """Push setup's OBIS, or "*", to the positions of its body."""
+    units: Mapping[str, tuple[int, str]] = field(default_factory=_none)
+    """OBIS to (scaler, unit), for telegrams that name values but carry neither."""
+    unnamed: Mapping[int, str] = field(default_factory=_none)
+    """Place among the elements without a name (negative from the end) to OBIS."""
+    profiles: Mapping[str, tuple[Position, ...]] = field(default_factory=_none)
+    """Profile's OBIS to its capture objects, for buffers pushed without them."""
+    deviation_reversed: bool = False
+    """The market sends the deviation as UTC to local."""
+    time_zone: str | None = None
+    """IANA name of the zone that times without deviation are in, where it is not the meter's own."""
+    identity_order: tuple[str, ...] = IDENTITY_KINDS
+    serials: tuple[str, ...] = SERIALS
+    alarms: Mapping[str, AlarmTable] = field(default_factory=_none)
+    """OBIS of an alarm register or descriptor to its bits."""
+    events: Mapping[str, AlarmTable] = field(default_factory=_none)
+    """OBIS of an event object (0.0.96.11.x) to its codes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullTemplate:
+    """How a meter type is read."""
+
+    transport: str = "WRAPPER"
+    client: int = 16
+    server: int = 1
+    auth: str = "none"
+    clock: str = "0.0.1.0.0.255"
+    load_profile: str = "1.0.99.1.0.255"
+    load_period_s: int = 900
+    daily_profile: str | None = "1.0.99.2.0.255"
+    billing_profile: str | None = None
+    event_logs: tuple[str, ...] = ()
+    registers: tuple[str, ...] = ()
+    """class/OBIS/attribute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One file of `connectors/templates`, with what it extends folded in."""
+
+    name: str
+    extends: str | None = None
+    vendor: str = ""
+    protocol: str = "DLMS"
+    engine: str = "own"
+    push: PushTemplate = PushTemplate()
+    pull: PullTemplate = PullTemplate()
+    quirks: frozenset[str] = frozenset()
