@@ -1,4 +1,5 @@
--- Registers: one row a meter, register and capture time. The newest statement (highest version) of a row wins.
+-- Registers: one row a meter, register, capture time and source. The newest statement (highest version) of a row wins.
+-- A push and a read may meet in one second and say two things, since meters tell time in seconds: both are kept.
 --
 -- value_int, value_float, value_text  one of them, by the register's type; none where the meter gave no value.
 --               Octets are text in upper-case hex. View register_values has the scaled value.
@@ -26,5 +27,5 @@ CREATE TABLE IF NOT EXISTS {database}.registers
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(ts)
-ORDER BY (meter_id, channel, ts)
+ORDER BY (meter_id, channel, ts, source)
 SETTINGS non_replicated_deduplication_window = 1000;

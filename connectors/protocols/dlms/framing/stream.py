@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from dataclasses import replace
 
 from connectors.protocols.dlms.errors import DlmsError, FramingError
 from connectors.protocols.dlms.framing.bare import BareReader
@@ -86,9 +87,15 @@ class PushStream:
         return self._run(final=False)
 
     def close(self) -> list[Item]:
-        """The stream ended: what is left is refused as "frame-truncated", whole frames that lie behind it are read."""
+        """The stream ended: what is left is refused as "frame-truncated", whole frames that lie behind it are read.
+
+        Where no whole frame lies behind it, what looks like the beginning of one is rather octets of the first.
+        """
         self._bare.end()
+        left = self._data
         items = self._run(final=True)
+        if len(items) > 1 and isinstance(items[0], Refused) and not any(isinstance(item, Apdu) for item in items):
+            items = [replace(items[0], data=left)]
         for reader in self._readers.values():
             items += reader.close()
         self._flag = False

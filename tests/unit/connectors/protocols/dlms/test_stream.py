@@ -204,3 +204,12 @@ def test_bare_apdu_inside_a_broken_frame_is_not_believed() -> None:
 def test_repr_shows_no_more_than_it_must() -> None:
     refused = Refused("frame-garbage", "detail", b"secret")
     assert "secret" not in repr(refused)
+
+
+def test_what_is_cut_off_is_refused_whole_also_where_it_holds_a_flag() -> None:
+    cut = bytes.fromhex("0001 0001 0067 00ED DB08 4B41 7EA0 2096 78CD 0325 B1C3".replace(" ", ""))
+    stream = PushStream()
+    assert stream.feed(cut) == []
+    (refused,) = stream.close()
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.data) == ("frame-truncated", cut)

@@ -1,0 +1,64 @@
+"""How long, and how much of a core."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a piece of work took."""
+
+    rounds: int
+    wall_s: float
+    cpu_s: float
+
+    def row(self, what: str, reader: str, rows_a_round: int) -> dict[str, object]:
+        """A line of the bench's output: rows by wall clock and by CPU second."""
+        rows = self.rounds * rows_a_round
+        return {
+            "workload": what,
+            "reader": reader,
+            "rows": rows,
+            "rows_per_s": round(rows / self.wall_s),
+            "cpu_s": round(self.cpu_s, 3),
+            "rows_per_cpu_s": round(rows / self.cpu_s) if self.cpu_s else None,
+        }
+
+
+def repeated(work: Callable[[], object], seconds: float) -> Measured:
+    """Run `work` for about so long, after one round that is not counted."""
+    work()
+    rounds = 0
+    wall, cpu = time.perf_counter(), time.process_time()
+    while (passed := time.perf_counter() - wall) < seconds:
+        work()
+        rounds += 1
+    return Measured(rounds, passed, time.process_time() - cpu)
+
+
+def cpu_of(pid: int) -> float:
+    """CPU seconds that a living process has used, children that ended included; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def machine() -> str:
+    """What the figures were taken on."""
+    model = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    return f"{os.cpu_count()} x {model}, {platform.system()}, Python {platform.python_version()}"

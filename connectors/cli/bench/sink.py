@@ -1,0 +1,49 @@
+"""`hes bench sink`: Avro bytes to acknowledged rows; beside it clickhouse-driver, where the server speaks its protocol."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from connectors.clickhouse.bench import bench_sink
+from connectors.clickhouse.store import Address, open_store
+from connectors.local.stack import LocalStack
+from streams.runtime.settings import ClickHouse
+
+
+def run(records: int, rows: int, channels: int, url: str, say: Callable[[str], None]) -> Iterator[dict[str, object]]:
+    """Lines for a server at `url`, or for a ClickHouse of the bench's own."""
+    if url:
+        yield from _lines(records, rows, channels, url)
+        return
+    with tempfile.TemporaryDirectory(prefix="hes-bench-") as folder, LocalStack(Path(folder)) as stack:
+        yield from _lines(records, rows, channels, stack.up(say).clickhouse)
+
+
+def _lines(records: int, rows: int, channels: int, url: str) -> Iterator[dict[str, object]]:
+    address = Address.of(url)
+    native = address.scheme.startswith("clickhouse")
+    store = open_store(ClickHouse(url=SecretStr(url)))
+    try:
+        figures = bench_sink(records, rows, channels, store, peer=address if native else None)
+    finally:
+        store.close()
+    what = f"{rows}x{channels} profiles to {'native' if native else 'HTTP'} ClickHouse"
+    readers = {
+        "sink": "hes sink, whole",
+        "decode": "  Avro alone",
+        "columns": "  columns alone",
+        "driver": "clickhouse-driver alone",
+    }
+    for name, reader in readers.items():
+        if f"{name}_seconds" in figures:
+            yield {
+                "workload": what,
+                "reader": reader,
+                "rows": figures["rows"],
+                "rows_per_s": figures[f"{name}_rows_s"],
+                "cpu_s": figures[f"{name}_cpu_seconds"],
+            }

@@ -1,0 +1,79 @@
+"""`hes local`: Kafka, a Schema Registry and ClickHouse on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from connectors.cli.failure import CANNOT_CONNECT, DONE_WITH_FAILURES, CommandError
+from connectors.cli.output import Format, FormatOption, emit, say
+
+if TYPE_CHECKING:
+    from connectors.local.stack import PartStatus
+
+local = typer.Typer(help="Kafka, Schema Registry and ClickHouse on this machine.", no_args_is_help=True)
+
+
+@local.command()
+def up(format: FormatOption = None) -> None:  # noqa: A002 - the option's name
+    """Start the stack and leave it running; a second start uses what is there, data included."""
+    from connectors.cli import context  # noqa: PLC0415
+    from connectors.cli.commands.topology import apply_to  # noqa: PLC0415
+    from connectors.local.stack import LocalStack  # noqa: PLC0415
+
+    with failures_named():
+        stack = LocalStack()
+        stack.up(say, detach=True)
+    apply_to(context.settings(), replication=1)
+    _show(stack.status(), format)
+
+
+@local.command()
+def down() -> None:
+    """Stop the stack; its data stays."""
+    from connectors.local.stack import LocalStack  # noqa: PLC0415
+
+    with failures_named():
+        if not LocalStack().down(say):
+            say("the local stack was not running")
+
+
+@local.command()
+def status(format: FormatOption = None) -> None:  # noqa: A002 - the option's name
+    """Show what runs and where; the exit code is 1 unless everything does."""
+    from connectors.local.stack import LocalStack  # noqa: PLC0415
+
+    with failures_named():
+        parts = LocalStack().status()
+    _show(parts, format)
+    if any(part.state != "running" for part in parts):
+        raise typer.Exit(DONE_WITH_FAILURES)
+
+
+@contextmanager
+def failures_named() -> Iterator[None]:
+    """The stack's own errors as the command's."""
+    from connectors.local.errors import LocalError  # noqa: PLC0415
+
+    try:
+        yield
+    except LocalError as error:
+        raise CommandError(error.what, mend=error.mend, exit_code=CANNOT_CONNECT) from error
+
+
+def _show(parts: list[PartStatus], format: Format | None) -> None:  # noqa: A002
+    emit(
+        [
+            {"part": part.title, "state": part.state, "address": part.address, "pid": part.pid, "log": str(part.log)}
+            for part in parts
+        ],
+        format,
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Put the group on the tree."""
+    app.add_typer(local, name="local")

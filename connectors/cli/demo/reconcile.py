@@ -1,0 +1,217 @@
+"""What arrived against what the fleet truly held and sent: by id and by content, never by subtraction.
+
+Pure: `Truth` is the fleet's own file, `Found` what topics and tables hold; `reconcile` compares.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from schemas.records import Alarm, AlarmKind, DeadLetter, OutageEvent, RegisterReadings, TamperEvent
+
+IntervalKey = tuple[str, str, int]
+"""Meter, channel (OBIS), interval end in milliseconds."""
+PushKey = tuple[str, str, int]
+"""Meter, what, the meter's time in milliseconds."""
+
+KINDS = {
+    AlarmKind.OUTAGE: "outage",
+    AlarmKind.RESTORATION: "restoration",
+    AlarmKind.VOLTAGE: "voltage",
+    AlarmKind.CLOCK: "clock",
+}
+OUTAGES = ("outage", "restoration")
+BAD = ("bad-", "garbage", "unknown-")
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What the fleet held and sent."""
+
+    intervals: Mapping[IntervalKey, int]
+    pushes: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path) -> Truth:
+        """From the file that the fleet wrote."""
+        intervals: dict[IntervalKey, int] = {}
+        pushes = []
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                entry = json.loads(line)
+                if entry["t"] == "interval":
+                    intervals[entry["meter"], entry["channel"], entry["end"]] = entry["raw"]
+                else:
+                    pushes.append(entry)
+        return cls(intervals, pushes)
+
+
+@dataclass(slots=True)
+class Found:
+    """What topics and tables hold. Records may be there more than once: delivery is at least once, effects are not."""
+
+    event_ids: set[str] = field(default_factory=set)  # on the lanes of hes.events, readings and alarms
+    routed_ids: set[str] = field(default_factory=set)  # on the topics behind split
+    kept_ids: set[str] = field(default_factory=set)  # of those, what ClickHouse keeps by id: registers and alarms
+    stored_ids: set[str] = field(default_factory=set)  # in ClickHouse
+    intervals: dict[IntervalKey, list[int]] = field(default_factory=dict)  # in ClickHouse, one value a row
+    registers: list[RegisterReadings] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+    outages: list[OutageEvent] = field(default_factory=list)
+    tampers: list[TamperEvent] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    dead_letter_digests: dict[str, set[str]] = field(default_factory=dict)  # SHA-256 of bytes on the wire → dead letters
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a run ended. `lost` and `duplicated` name what they count in `details`."""
+
+    meters: int
+    intervals_asked: int
+    intervals_stored: int
+    pushes_sent: int
+    events: int
+    dead_letters: int
+    outages_sent: int
+    outages_routed: int
+    lost: int
+    duplicated: int
+    details: Mapping[str, Sequence[str]]
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether everything that was asked and sent is accounted for, once."""
+        balanced = self.intervals_asked == self.intervals_stored and self.pushes_sent == self.events + self.dead_letters
+        return balanced and not self.lost and not self.duplicated and self.outages_sent == self.outages_routed
+
+
+class _Findings:
+    """Collects what is wrong, with a name for each."""
+
+    def __init__(self) -> None:
+        self.lost: dict[str, list[str]] = defaultdict(list)
+        self.duplicated: dict[str, list[str]] = defaultdict(list)
+
+    def details(self) -> dict[str, list[str]]:
+        return {f"lost: {name}": items for name, items in self.lost.items()} | {
+            f"duplicated: {name}": items for name, items in self.duplicated.items()
+        }
+
+
+def reconcile(truth: Truth, found: Found, meters: int) -> Summary:
+    """Hold what was found against the truth."""
+    wrong = _Findings()
+    stored = _intervals(truth, found, wrong)
+    events, letters, outages_sent, outages_routed = _pushes(truth, found, wrong)
+    for name, ids in (
+        ("events not behind split", found.event_ids - found.routed_ids),
+        ("events not in ClickHouse", found.kept_ids - found.stored_ids),
+    ):
+        if ids:
+            wrong.lost[name] += sorted(ids)
+    return Summary(
+        meters=meters,
+        intervals_asked=len(truth.intervals),
+        intervals_stored=stored,
+        pushes_sent=len(truth.pushes),
+        events=events,
+        dead_letters=letters,
+        outages_sent=outages_sent,
+        outages_routed=outages_routed,
+        lost=sum(map(len, wrong.lost.values())),
+        duplicated=sum(map(len, wrong.duplicated.values())),
+        details={name: items[:5] for name, items in wrong.details().items()},
+    )
+
+
+def _intervals(truth: Truth, found: Found, wrong: _Findings) -> int:
+    stored = 0
+    for key, raw in truth.intervals.items():
+        rows = found.intervals.get(key)
+        name = f"{key[0]} {key[1]} at {key[2]}"
+        if not rows:
+            wrong.lost["intervals"].append(name)
+        elif rows[0] != raw:
+            wrong.lost["intervals of another value"].append(f"{name}: {rows[0]} is not {raw}")
+        else:
+            stored += 1
+        if rows and len(rows) > 1:
+            wrong.duplicated["intervals"].append(name)
+    return stored
+
+
+def _pushes(truth: Truth, found: Found, wrong: _Findings) -> tuple[int, int, int, int]:
+    """Pushes that became events, and dead letters; outages and restorations sent, and routed to the OMS."""
+    arrived = _arrived(found)
+    outages = _by_alarm((event.id, event.alarms) for event in found.outages)
+    tampers = _by_alarm((event.id, (event.alarm_id,)) for event in found.tampers)
+    events = letters = sent = routed = 0
+    for push in truth.pushes:
+        key = (push["meter"], push["what"], push["meter_time"])
+        name = f"{key[1]} of {key[0]} at {key[2]}"
+        if push["what"].startswith(BAD):
+            if _dead_lettered(push, found):
+                letters += 1
+            else:
+                wrong.lost["bad pushes without a dead letter"].append(name)
+            continue
+        sent += push["what"] in OUTAGES
+        ids = arrived.get(key, {})
+        if not ids:
+            wrong.lost["pushes without an event"].append(name)
+            continue
+        events += 1
+        if len(ids) > 1:
+            wrong.duplicated["events of one push"].append(name)
+        event_id, values = next(iter(ids.items()))
+        _compare_values(push, values, name, wrong)
+        behind = outages if push["what"] in OUTAGES else tampers if push["what"] == "tamper" else None
+        if behind is not None:
+            reached = behind.get(event_id, set())
+            routed += bool(reached) and push["what"] in OUTAGES
+            if not reached:
+                wrong.lost[f"{push['what']} not routed"].append(name)
+            elif len(reached) > 1:
+                wrong.duplicated[f"{push['what']} routed"].append(name)
+    return events, letters, sent, routed
+
+
+def _arrived(found: Found) -> dict[PushKey, dict[str, Mapping[str, Any]]]:
+    """Events by what they state; each with its id and, for registers, its values."""
+    arrived: dict[PushKey, dict[str, Mapping[str, Any]]] = defaultdict(dict)
+    for readings in found.registers:
+        values = {register.obis: register.value for register in readings.registers}
+        arrived[readings.meter_id, "registers", readings.captured_at][readings.id] = values
+    for alarm in found.alarms:
+        what = "tamper" if alarm.kind.startswith("TAMPER") else KINDS.get(alarm.kind, alarm.kind)
+        arrived[alarm.meter_id, what, alarm.occurred_at][alarm.id] = {}
+    return arrived
+
+
+def _compare_values(push: Mapping[str, Any], values: Mapping[str, Any], name: str, wrong: _Findings) -> None:
+    if push["what"] != "registers":
+        return
+    for obis, raw in push["values"]:
+        if obis in values and values[obis] != raw:
+            wrong.lost["registers of another value"].append(f"{name}: {obis} {values[obis]!r} is not {raw!r}")
+    if not any(obis in values for obis, _ in push["values"]):
+        wrong.lost["registers without a value"].append(name)
+
+
+def _dead_lettered(push: Mapping[str, Any], found: Found) -> bool:
+    return any(digest in found.dead_letter_digests for digest in (push["sha256"], *push.get("wire", ())))
+
+
+def _by_alarm(events: Iterable[tuple[str, Sequence[str]]]) -> dict[str, set[str]]:
+    """Ids of the events that rest on each alarm."""
+    resting: dict[str, set[str]] = defaultdict(set)
+    for event_id, alarms in events:
+        for alarm in alarms:
+            resting[alarm].add(event_id)
+    return resting

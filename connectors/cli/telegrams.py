@@ -1,0 +1,190 @@
+"""Telegrams from files: hex text, binary, or a packet capture, told apart by what they hold."""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from connectors.cli.failure import CommandError, usage
+
+_PCAP = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d")
+_PCAPNG = b"\x0a\x0d\x0d\x0a"
+_COMMENT = re.compile(rb"#[^\n]*|//[^\n]*")
+_SEPARATORS = re.compile(rb"0[xX](?=[0-9a-fA-F])|[\s,;:\-]")
+_HEX = re.compile(rb"[0-9a-fA-F]*")
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_SLL2 = 276
+_RAW = (12, 14, 101, 228, 229)  # raw IP, as BSDs and as files number it; IPv4; IPv6
+MAX_BYTES = 256 * 1024 * 1024
+"""A file beyond this is refused: telegrams are kilobytes, and a capture of this size wants to be split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Bytes that belong together: a file's, or one direction of one conversation in a packet capture."""
+
+    name: str  # the file, and the conversation in it
+    endpoint: str  # who sent it, where a capture says so
+    data: bytes
+    datagram: bool = False
+    at_ms: int | None = None  # when, where a capture says so
+
+
+def read(source: str) -> Iterator[Capture]:
+    """Captures in a file, or in standard input for "-". `CommandError` names the file and what is wrong with it."""
+    name = "standard input" if source == "-" else source
+    try:
+        data = sys.stdin.buffer.read(MAX_BYTES + 1) if source == "-" else _file(Path(source))
+    except OSError as error:
+        raise usage(f"cannot read {name}: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise usage(f"{name} is larger than {MAX_BYTES >> 20} MiB", "split it, or take the part with the telegrams")
+    if data.startswith((*_PCAP, _PCAPNG)):
+        yield from _conversations(name, data)
+        return
+    data = text_or_binary(name, data)
+    if not data:
+        raise usage(f"{name} is empty", "give hex, binary, or a packet capture")
+    yield Capture(name, "", data)
+
+
+def text_or_binary(name: str, data: bytes) -> bytes:
+    """The octets that hex text means, or the data itself where it is no text.
+
+    Hex may be wrapped, spaced, separated by colons, commas or dashes, prefixed by 0x, and commented by # or //.
+    """
+    if (text := _text(data)) is None:
+        return data
+    bare = _SEPARATORS.sub(b"", _COMMENT.sub(b"", text))
+    if (end := _HEX.match(bare)) is not None and end.end() < len(bare):
+        if bare[:1] == b"/":
+            raise usage(f"{name} is a P1 or mode D telegram in plain text (it begins with '/'), which is no DLMS")
+        shown = bare[end.end() : end.end() + 12].decode("ascii", "replace")
+        raise usage(
+            f"{name} is text but not hex: {shown!r} stands where hex digits should", "give hex digits, or the binary itself"
+        )
+    if len(bare) % 2:
+        raise usage(f"{name} has an odd number of hex digits ({len(bare)}): one is missing or too many")
+    return bytes.fromhex(bare.decode("ascii"))
+
+
+def _text(data: bytes) -> bytes | None:
+    """The text that the data is, in UTF-8 without a byte order mark, or None: no telegram is without control characters."""
+    encoding = "utf-16" if data.startswith(_UTF16) else "utf-8-sig"
+    if encoding == "utf-8-sig" and _CONTROL.search(data):
+        return None
+    try:
+        text = data.decode(encoding).encode()
+    except UnicodeError:
+        return None
+    return None if _CONTROL.search(text) else text
+
+
+def _file(path: Path) -> bytes:
+    with path.open("rb") as handle:
+        return handle.read(MAX_BYTES + 1)
+
+
+def _conversations(name: str, data: bytes) -> Iterator[Capture]:
+    """UDP datagrams one by one; TCP payloads joined by direction, in sequence order, retransmissions once."""
+    try:
+        import dpkt  # noqa: PLC0415 - an extra that only captures need
+    except ModuleNotFoundError as error:
+        raise CommandError("packet captures need dpkt", mend="install hes with the extra `local`") from error
+    from io import BytesIO  # noqa: PLC0415
+
+    streams: dict[tuple[str, str], _Stream] = {}
+    damage: Exception | None = None
+    try:
+        reader = dpkt.pcapng.Reader(BytesIO(data)) if data.startswith(_PCAPNG) else dpkt.pcap.Reader(BytesIO(data))
+        for at, packet in reader:
+            for source, target, sequence, octets, opens in _payloads(dpkt, reader.datalink(), packet):
+                if sequence is None:
+                    yield Capture(
+                        f"{name} {source} > {target}", f"udp://{source}", octets, datagram=True, at_ms=round(at * 1000)
+                    )
+                    continue
+                stream = streams.get((source, target))
+                if stream is None or (opens and sequence != stream.first):
+                    if stream is not None:
+                        yield from stream.captures(name)
+                    stream = streams[source, target] = _Stream(source, target, round(at * 1000), sequence, opened=opens)
+                stream.add(sequence, octets)
+    except (dpkt.dpkt.Error, ValueError, struct.error) as error:
+        damage = error
+    for stream in streams.values():
+        yield from stream.captures(name)
+    if damage is not None:
+        raise usage(f"{name} is a damaged packet capture: {damage}", "what came before the damage was read")
+
+
+def _payloads(dpkt: Any, link: int, packet: bytes) -> Iterator[tuple[str, str, int | None, bytes, bool]]:
+    """Source, target, TCP sequence number (None for UDP), payload and whether it opens a connection."""
+    try:
+        if link == dpkt.pcap.DLT_LINUX_SLL:
+            ip = dpkt.sll.SLL(packet).data
+        elif link == _SLL2:
+            ip = dpkt.sll2.SLL2(packet).data
+        elif link in _RAW:
+            ip = dpkt.ip6.IP6(packet) if packet[0] >> 4 == 6 else dpkt.ip.IP(packet)
+        elif link in (dpkt.pcap.DLT_NULL, dpkt.pcap.DLT_LOOP):
+            ip = dpkt.loopback.Loopback(packet).data
+        else:
+            ip = dpkt.ethernet.Ethernet(packet).data
+    except (dpkt.dpkt.Error, IndexError):
+        return
+    segment = getattr(ip, "data", None)
+    if not isinstance(segment, dpkt.tcp.TCP | dpkt.udp.UDP) or not hasattr(ip, "src"):
+        return
+    source, target = (f"{_host(host)}:{port}" for host, port in ((ip.src, segment.sport), (ip.dst, segment.dport)))
+    if isinstance(segment, dpkt.udp.UDP):
+        yield source, target, None, bytes(segment.data), False
+        return
+    opens = bool(segment.flags & dpkt.tcp.TH_SYN)
+    if opens or segment.data:
+        yield source, target, segment.seq + opens, bytes(segment.data), opens
+
+
+class _Stream:
+    """One direction of a TCP connection, put in order by sequence number. `opened`: its SYN was captured."""
+
+    def __init__(self, source: str, target: str, at_ms: int, first: int, *, opened: bool) -> None:
+        self._name = f"{source} > {target}"
+        self._source = source
+        self._at_ms = at_ms
+        self.first = first
+        self._opened = opened
+        self._parts: dict[int, bytes] = {}
+
+    def add(self, sequence: int, octets: bytes) -> None:
+        # A difference in the upper half of the number space is a segment from before the first one seen.
+        at = (sequence - self.first + 2**31) % 2**32 - 2**31
+        if at < 0 and self._opened:
+            return  # a keep-alive probe repeats the octet before, which may be anything
+        if len(octets) > len(self._parts.get(at, b"")):
+            self._parts[at] = octets
+
+    def captures(self, name: str) -> Iterator[Capture]:
+        """The octets, cut where the capture has a hole."""
+        out, end = bytearray(), min(self._parts, default=0)
+        for at in sorted(self._parts):
+            octets = self._parts[at]
+            if at > end and out:
+                yield Capture(f"{name} {self._name}", f"tcp://{self._source}", bytes(out), at_ms=self._at_ms)
+                out.clear()
+            out += octets[max(0, end - at) :] if at < end else octets
+            end = max(end, at + len(octets))
+        if out:
+            yield Capture(f"{name} {self._name}", f"tcp://{self._source}", bytes(out), at_ms=self._at_ms)
+
+
+def _host(address: bytes) -> str:
+    host = ip_address(address)
+    return f"[{host}]" if host.version == 6 else str(host)

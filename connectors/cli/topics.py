@@ -1,0 +1,117 @@
+"""Reading a topic as a command does: no group, no commits, from where it is asked, to its end or for ever."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from connectors.cli.failure import unreachable, usage
+from schemas.codec import Codec, CodecError
+from schemas.records import Record
+from schemas.registry import RegistryError
+from streams.runtime.kafka import client_config, values_of
+from streams.runtime.settings import Settings
+
+_FIRST_WORD_S = 5.0
+_PATIENCE_S = 10.0
+_SILENCE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What of a topic to read. Times are milliseconds since the epoch; None is from the start, or to the present end."""
+
+    start_ms: int | None = None
+    end_ms: int | None = None
+    follow: bool = False
+    from_end: bool = False
+    offsets: Mapping[int, int] = field(default_factory=dict)
+    """Where to begin in a partition, which counts before everything else."""
+
+
+def read_topic(given: Settings, topic: str, span: Span = Span()) -> Iterator[Message]:
+    """Messages of a topic, in order per partition. Ends where the end was when it began, unless it follows."""
+    consumer = Consumer(
+        client_config(given.kafka)
+        | {"group.id": "hes-cli", "enable.auto.commit": False, "enable.partition.eof": True, "client.id": "hes-cli"},
+        logger=logging.getLogger("librdkafka"),
+    )
+    try:
+        parts = _partitions(consumer, given, topic)
+        ends = {part: consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=_PATIENCE_S)[1] for part in parts}
+        starts = _starts(consumer, topic, parts, span)
+        consumer.assign(starts)
+        yield from _follow(consumer) if span.follow else _until(consumer, starts, ends, span)
+    except KafkaException as error:
+        raise unreachable(f"Kafka at {given.kafka.bootstrap} does not answer: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+
+
+def decoded(given: Settings, messages: Iterator[Message]) -> Iterator[tuple[Message, Record | CodecError]]:
+    """Messages with their records, or with why they are none."""
+    from connectors.cli.context import codec  # noqa: PLC0415 - context imports the local stack, which reading does not need
+
+    ours: Codec = codec(given)
+    for message in messages:
+        try:
+            yield message, ours.decode(message.value())
+        except CodecError as error:
+            yield message, error
+        except RegistryError as error:
+            raise unreachable(str(error)) from error
+
+
+def _partitions(consumer: Consumer, given: Settings, topic: str) -> list[int]:
+    found = consumer.list_topics(topic, timeout=_FIRST_WORD_S).topics.get(topic)
+    if found is None or found.error is not None:
+        raise usage(f"there is no topic {topic} on {given.kafka.bootstrap}", "`hes topology apply` creates it")
+    return sorted(found.partitions)
+
+
+def _starts(consumer: Consumer, topic: str, parts: list[int], span: Span) -> list[TopicPartition]:
+    if span.start_ms is not None:
+        wanted = [TopicPartition(topic, part, span.start_ms) for part in parts]
+        starts = list(consumer.offsets_for_times(wanted, timeout=_PATIENCE_S))
+    else:
+        starts = [TopicPartition(topic, part, OFFSET_END if span.from_end else OFFSET_BEGINNING) for part in parts]
+    return [TopicPartition(topic, start.partition, span.offsets.get(start.partition, start.offset)) for start in starts]
+
+
+def _follow(consumer: Consumer) -> Iterator[Message]:
+    while True:
+        messages, _ = values_of(consumer.consume(500, 0.2))
+        yield from messages
+
+
+def _from_broker(message: Message) -> bool:
+    error = message.error()
+    return error is None or error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - the constant's public name
+
+
+def _until(consumer: Consumer, starts: list[TopicPartition], ends: dict[int, int], span: Span) -> Iterator[Message]:
+    open_parts = {part.partition for part in starts}
+    heard = time.monotonic()
+    while open_parts:
+        messages = consumer.consume(1_000, 0.2)
+        if any(_from_broker(message) for message in messages):
+            heard = time.monotonic()
+        elif time.monotonic() - heard > _SILENCE_S:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the constant's public name
+        for message in messages:
+            part, offset, error = message.partition() or 0, message.offset() or 0, message.error()
+            if error is not None:
+                # Compaction may have left nothing up to the end, so the broker's own word counts, not the last offset seen.
+                if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the constant's public name
+                    open_parts.discard(part)
+                elif error.fatal():
+                    raise KafkaException(error)
+                continue
+            if part in open_parts and offset < ends[part] and (span.end_ms is None or message.timestamp()[1] < span.end_ms):
+                yield message
+            if offset >= ends[part] - 1:
+                open_parts.discard(part)

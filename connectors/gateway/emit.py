@@ -1,0 +1,122 @@
+"""Records to Kafka, as groups that something depends on: a push and its acknowledgement, a job and its offset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from connectors.gateway.deliveries import Deliveries, Then
+from connectors.gateway.pipeline import Push, letter_of
+from schemas.codec import Codec, CodecError
+from schemas.records import Alarm, IntervalReadings, JobResult, Meter, Record, RegisterReadings, SessionFrames
+from streams.runtime import metrics
+from streams.runtime.dead_letters import DeadLetters
+from streams.runtime.kafka import Publisher
+from streams.runtime.tracing import Headers, child_of, headers_of
+
+TOPICS: dict[type, str] = {
+    SessionFrames: "hes.frames",
+    Meter: "hes.meters",
+    Alarm: "hes.events.urgent",
+    JobResult: "hes.events.urgent",
+    IntervalReadings: "hes.events.bulk",
+    RegisterReadings: "hes.events.bulk",
+}
+MAX_RECORD = 900_000
+"""Octets of one value: brokers refuse more than 1,048,588 a batch unless they are set to."""
+
+
+class TooLargeError(Exception):
+    """A record is more than a broker takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record ready to be sent."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+class Emitter:
+    """Encodes, sends, and tells when Kafka has it. On the event loop."""
+
+    def __init__(
+        self, publisher: Publisher, codec: Codec, letters: DeadLetters, deliveries: Deliveries, source: str = "gateway"
+    ) -> None:
+        self._publisher = publisher
+        self._codec = codec
+        self._letters = letters
+        self._deliveries = deliveries
+        self._source = source
+
+    def push(self, push: Push, then: Then, *, frames: bool = True) -> None:
+        """Write what a push comes to. `frames=False` where its frames are in Kafka already, as in a replay from there.
+
+        What cannot be encoded becomes a dead letter of the whole push. `then` is called once, on the loop.
+        """
+        if push.waits:
+            then(None)
+            return
+        trace = child_of("")
+        try:
+            outgoing = self._of_push(push, trace, frames=frames)
+        except (CodecError, TooLargeError) as error:
+            code = error.code if isinstance(error, CodecError) else "record-oversized"
+            push = replace(push, events=(), letter=letter_of(push, code, str(error)))
+            outgoing = self._of_push(push, trace, frames=frames)
+        metrics.PUSHES.labels(push.outcome).inc()
+        letter = push.letter
+        size = sum(len(item.value) for item in outgoing) + (0 if letter is None else len(letter.data))
+        group = self._deliveries.group(len(outgoing) + (letter is not None), size, then)
+        self._send(outgoing, group.done)
+        if letter is not None:
+            try:
+                self._letters.put(
+                    letter.code,
+                    letter.detail,
+                    letter.data,
+                    endpoint=push.endpoint,
+                    meter_id=push.meter_id,
+                    replay_id=push.replay_id,
+                    done=group.done,
+                )
+            except Exception as error:  # noqa: BLE001 - as in _send
+                group.done(error)
+
+    def encode(
+        self, records: Iterable[Record], key: str, at_ms: int, trace: str = "", replay_id: str = ""
+    ) -> list[Outgoing]:
+        """Records of one key, ready to be sent. Raises `CodecError` or `TooLargeError`."""
+        return [self._outgoing(record, key, at_ms, trace, replay_id) for record in records]
+
+    def send(self, outgoing: Sequence[Outgoing], then: Then) -> None:
+        """Send records as one group (at least one record)."""
+        group = self._deliveries.group(len(outgoing), sum(len(item.value) for item in outgoing), then)
+        self._send(outgoing, group.done)
+
+    def _of_push(self, push: Push, trace: str, *, frames: bool) -> list[Outgoing]:
+        at, replay_id = push.received_at, push.replay_id
+        key = push.meter_id or push.endpoint
+        outgoing = self.encode((push.frames,), key, at, trace, replay_id) if frames else []
+        outgoing += self.encode(push.events, key, at, trace, replay_id)
+        if push.announced is not None:
+            outgoing += self.encode((push.announced,), push.announced.id, at, trace, replay_id)
+        return outgoing
+
+    def _outgoing(self, record: Record, key: str, at_ms: int, trace: str, replay_id: str) -> Outgoing:
+        value = self._codec.encode(record)
+        if len(value) > MAX_RECORD:
+            detail = f"{type(record).__name__} of {len(value)} octets, {MAX_RECORD} is the limit: have less sent at once"
+            raise TooLargeError(detail)
+        headers = headers_of(record, source=self._source, at_ms=at_ms, parent=trace, replay_id=replay_id)
+        return Outgoing(TOPICS[type(record)], key.encode(), value, headers)
+
+    def _send(self, outgoing: Sequence[Outgoing], done: Then) -> None:
+        for item in outgoing:
+            try:
+                self._publisher.send(item.topic, item.key, item.value, item.headers, done)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the record is not sent, and who waits must be told
+                done(error)

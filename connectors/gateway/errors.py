@@ -1,0 +1,55 @@
+"""What the gateway itself may find wrong, on one page. The codec's codes are in `connectors.protocols.dlms.errors`."""
+
+from __future__ import annotations
+
+PUSH_CODES = {
+    "meter-unknown": "nobody registered a meter with this identity; import it, then redrive",
+    "identity-conflict": "two identities of one telegram belong to different meters, or one is not the meter's own",
+    "telegram-empty": "a telegram with neither values nor alarms",
+    "record-oversized": "what the telegram says is more than one Kafka record may hold",
+    "avro-value": "what the telegram says does not fit the record's schema",
+    "internal": "a bug in this release; the log has its traceback, the dead letter its bytes",
+}
+"""Codes of dead letters that come from a socket, with their meaning."""
+
+ALARM_CODES = {
+    "identity-conflict": "a telegram presented identities of different meters",
+    "counter-replayed": "an invocation counter came again, or fell, with other content",
+    "cipher-authentication": "a telegram in the meter's name does not authenticate",
+}
+"""Codes of SECURITY alarms, in the code table `hes-gateway`."""
+
+JOB_CODES = {
+    "job-unsupported": "a record on a jobs topic that is no job, or names no meter",
+    "job-unknown-meter": "a job for a meter that is not registered",
+    "job-expired": "the job's deadline passed before it was done",
+    "job-timeout": "the job had no deadline and took longer than job_timeout_s",
+    "operation-unsupported": "this gateway does not perform the operation; nothing was sent to the meter",
+    "meter-no-endpoint": "the meter has no endpoint to connect to",
+    "endpoint-unsupported": "the meter's endpoint is not tcp://host:port",
+    "template-missing": "the meter's template is not among those loaded",
+    "object-invalid": "the job names an object that is not class/OBIS/attribute, or the template names none",
+    "time-zone-unknown": "the meter's time zone is no IANA name",
+    "key-missing": "the template asks for a password, and the key store has none for the meter",
+    "connect-refused": "the endpoint refused the connection or cannot be reached",
+    "connect-timeout": "the endpoint did not accept the connection in time",
+    "connection-lost": "the meter closed the connection, or it broke",
+    "answer-timeout": "the meter did not answer in time",
+    "record-oversized": "what was read is more than one Kafka record may hold; ask for less",
+    "internal": "a bug in this release; the log has its traceback",
+}
+"""Codes of job results and of dead letters for job records, with their meaning."""
+
+
+class JobError(Exception):
+    """A job cannot be done: a code of `JOB_CODES` or of the codec, a sentence, and whether trying again can help."""
+
+    def __init__(self, code: str, detail: str, *, retry: bool = False) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.retry = retry
+
+
+class KeyStoreError(Exception):
+    """The key store or its master key cannot be used; the sentence says why and what to do, and holds no key."""

@@ -1,0 +1,238 @@
+"""Jobs from both lanes of hes.jobs, and the offsets of those that are done, on one consumer thread.
+
+One consumer for both topics, so that the `range` assignor gives one worker all partitions of a meter. A lane with too many
+jobs in hand has its partitions paused. Offsets are committed here only, synchronously, and only up to the first job
+that is not finished: after a kill everything else is read again, and leaves the same ids.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from connectors.gateway.bad_records import BadRecords
+from schemas.codec import Codec, CodecError
+from schemas.records import Job, Operation
+from schemas.registry import RegistryError
+from streams.runtime import metrics
+from streams.runtime.errors import FatalError
+from streams.runtime.kafka import new_consumer, values_of
+from streams.runtime.offsets import Partition, Watermarks
+from streams.runtime.service import Runtime
+from streams.runtime.tracing import REPLAY, TRACE, header
+
+URGENT, BULK = "hes.jobs.urgent", "hes.jobs.bulk"
+_RECORDS, _WAIT_S = 500, 0.1
+_REGISTRY_PATIENCE_S = 60
+_COMMIT_AGAIN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A job in hand and where it stands."""
+
+    job: Job
+    partition: Partition
+    offset: int
+    message: Message
+    trace: str = ""
+    replay_id: str = ""
+
+    @property
+    def urgent(self) -> bool:
+        """Which lane it came on."""
+        return self.partition[0] == URGENT
+
+
+class Intake:
+    """A thread that hands jobs to `deliver`, takes back what is finished, and commits.
+
+    `deliver` and `revoked` are called on the thread; `failed` once, with what ended it, unless it was asked to stop.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        bad: BadRecords,
+        deliver: Callable[[list[Ticket]], None],
+        revoked: Callable[[set[Partition]], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._runtime = runtime
+        self._bad = bad
+        self._deliver = deliver
+        self._revoked = revoked
+        self._failed = failed
+        self._limit = runtime.settings.gateway.max_queued_jobs
+        self._marks = Watermarks()
+        self._in_hand: Counter[Partition] = Counter()
+        self._to_commit: dict[Partition, int] = {}
+        self._finished: deque[tuple[Partition, int]] = deque()
+        self._refused: deque[tuple[str, str, Ticket]] = deque()
+        self._paused: set[str] = set()
+        self._commit_at = 0.0
+        self._quiet = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+        self._log = structlog.get_logger("jobs")
+        self.moved_at = runtime.clock.monotonic()
+        """When the thread last showed that it lives."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread was started and has not ended."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin to take jobs."""
+        self._thread.start()
+
+    def finish(self, ticket: Ticket) -> None:
+        """Note that Kafka has everything that a job caused; from any thread."""
+        self._finished.append((ticket.partition, ticket.offset))
+
+    def refuse(self, code: str, detail: str, ticket: Ticket) -> None:
+        """Have a job's record written as a dead letter, and its offset finished after that; from any thread."""
+        self._refused.append((code, detail, ticket))
+
+    def quiet(self) -> None:
+        """Take no more jobs; what is finished is still committed."""
+        self._quiet.set()
+
+    def stop(self) -> None:
+        """Commit what is finished, leave the group and end."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            consumer = new_consumer(self._runtime.settings.kafka, self._runtime.group)
+            consumer.subscribe([URGENT, BULK], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+            try:
+                while not self._stop.is_set():
+                    self.moved_at = self._runtime.clock.monotonic()
+                    self._turn(consumer)
+                self._settle(consumer)
+            finally:
+                consumer.close()
+        except Exception as error:  # noqa: BLE001 - whatever ends the thread must end the process, by its main thread
+            self._failed(error)
+
+    def _turn(self, consumer: Consumer) -> None:
+        messages, errors = values_of(consumer.consume(_RECORDS, _WAIT_S))
+        for error in errors:
+            if error.fatal():
+                raise FatalError(f"the consumer of jobs can go on no more: {error.str()}")
+            self._log.warning("kafka", reason=error.str(), code=error.name())
+        if messages:
+            self._take(messages)
+        self._settle(consumer)
+        self._press(consumer)
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        tickets: list[Ticket] = []
+        for message in messages:
+            partition, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
+            self._marks.start(partition, offset)
+            self._in_hand[partition] += 1
+            metrics.RECORDS_IN.labels(partition[0]).inc()
+            ticket = self._read(message, partition, offset)
+            if isinstance(ticket, Ticket):
+                tickets.append(ticket)
+            else:
+                self._bad.put(*ticket, message)
+                self.finish(Ticket(Job(), partition, offset, message))
+        if tickets:
+            self._deliver(tickets)
+
+    def _read(self, message: Message, partition: Partition, offset: int) -> Ticket | tuple[str, str]:
+        for _ in range(_REGISTRY_PATIENCE_S):
+            try:
+                return read_job(message, partition, offset, self._runtime.codec)
+            except RegistryError as error:
+                self._log.warning("registry", reason=str(error))
+                self.moved_at = self._runtime.clock.monotonic()
+                self._stop.wait(1.0)
+        raise FatalError("the registry stays away, and jobs cannot be read without it")
+
+    def _settle(self, consumer: Consumer) -> None:
+        while self._refused:
+            code, detail, ticket = self._refused.popleft()
+            self._bad.put(code, detail, ticket.message)
+            self.finish(ticket)
+        while self._finished:
+            partition, offset = self._finished.popleft()
+            if self._in_hand[partition] > 0:
+                self._in_hand[partition] -= 1
+            self._marks.finish(partition, offset)
+        self._commit(consumer)
+
+    def _commit(self, consumer: Consumer) -> None:
+        self._to_commit |= self._marks.take()
+        if not self._to_commit or self._runtime.clock.monotonic() < self._commit_at:
+            return
+        try:
+            consumer.commit(
+                offsets=[TopicPartition(topic, number, offset) for (topic, number), offset in self._to_commit.items()],
+                asynchronous=False,
+            )
+        except KafkaException as error:
+            # Kafka is away: once more, a little later. After a restart the jobs are read again, which changes nothing.
+            self._log.warning("commit-refused", reason=str(error))
+            self._commit_at = self._runtime.clock.monotonic() + _COMMIT_AGAIN_S
+        else:
+            self._to_commit = {}
+
+    def _press(self, consumer: Consumer) -> None:
+        """Pause a lane that has too much in hand, resume it at half of that."""
+        for topic in (URGENT, BULK):
+            in_hand = sum(count for (name, _), count in self._in_hand.items() if name == topic)
+            too_many = self._quiet.is_set() or in_hand >= self._limit or self._marks.pending() >= 4 * self._limit
+            if too_many:
+                # Each time, since partitions assigned in between are not paused.
+                consumer.pause([part for part in consumer.assignment() if part.topic == topic])
+                self._paused.add(topic)
+            elif topic in self._paused and in_hand <= self._limit // 2:
+                consumer.resume([part for part in consumer.assignment() if part.topic == topic])
+                self._paused.discard(topic)
+
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._log.info("partitions-assigned", partitions=len(partitions))
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Commit what is done, drop what waits; what is under way ends, and is read again by the new owner: with the
+        same ids.
+        """
+        self._settle(consumer)
+        self._on_lost(consumer, partitions)
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._log.info("partitions-revoked", partitions=len(partitions))
+        gone = {(part.topic, part.partition) for part in partitions}
+        for partition in gone:
+            self._marks.forget(partition)
+            self._to_commit.pop(partition, None)
+            self._in_hand.pop(partition, None)
+        self._revoked(gone)
+
+
+def read_job(message: Message, partition: Partition, offset: int, codec: Codec) -> Ticket | tuple[str, str]:
+    """The job in a record, or why there is none: a code and a sentence. `RegistryError` where the registry is away."""
+    try:
+        job = codec.decode(message.value())
+    except CodecError as error:
+        return error.code, str(error)
+    if not isinstance(job, Job):
+        return "job-unsupported", f"a {type(job).__name__} on {partition[0]}; only Job belongs there"
+    if not job.id or not job.meter_id:
+        return "job-unsupported", "a job without an id or a meter"
+    if job.operation is Operation.UNKNOWN:
+        return "job-unsupported", f"job {job.id} asks for an operation that this release does not know"
+    headers = message.headers()
+    return Ticket(job, partition, offset, message, header(headers, TRACE), header(headers, REPLAY))

@@ -1,0 +1,219 @@
+"""From octets of a meter to what is written of them: frames, events, dead letters. No socket, no Kafka, no clock of its own.
+
+    octets ─▶ PushStream ─▶ Assembler ─▶ Telegram ─▶ identify ─▶ events_of ─▶ Push
+                 │ Refused      │ DlmsError              │ unknown, conflict
+                 └──────────────┴────────────────────────┴──────────────────▶ Push with a dead letter
+
+`conversation.Conversation` is the first half, per connection, and `Pipeline` the second, shared. The listeners and
+`hes replay` take the same way. Whatever comes in ends in at least one event or one dead letter.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from connectors.gateway.counters import Counters
+from connectors.gateway.directory import Directory
+from connectors.gateway.errors import KeyStoreError
+from connectors.gateway.identify import by_endpoint, discovered, identify, presented
+from connectors.gateway.keystore import KeyStore
+from connectors.gateway.mapping import Event, events_of, security_alarm
+from connectors.protocols.dlms.ciphering import Keys
+from connectors.protocols.dlms.errors import DlmsError
+from connectors.protocols.dlms.framing import Limits
+from connectors.protocols.dlms.push import GENERIC, reread
+from connectors.protocols.dlms.telegram import Telegram
+from connectors.protocols.dlms.template import PushTemplate, Template
+from schemas.records import Alarm, Identity, IdentityKind, Meter, MeterState, SessionFrames
+
+_AN_HOUR = 3_600_000
+_UNKNOWN = Template("generic")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter to be written."""
+
+    code: str
+    detail: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What one telegram, or one piece that is none, comes to."""
+
+    endpoint: str
+    received_at: int
+    frames: SessionFrames
+    meter_id: str = ""
+    events: tuple[Event, ...] = ()
+    letter: Letter | None = None
+    announced: Meter | None = None
+    reply: bytes = b""
+    """To be sent back to the meter once Kafka has everything above."""
+    replay_id: str = ""
+    waits: bool = False
+    """A part of a telegram whose rest is to come: nothing is to be written, `reply` is to be sent at once."""
+
+    @property
+    def outcome(self) -> str:
+        """What became of it: the dead letter's code, or "events"."""
+        return "events" if self.letter is None else self.letter.code
+
+
+class Pipeline:
+    """What all connections share. `announce` is how many unregistered meters it tells of at most; 0 is none."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        keys: KeyStore,
+        templates: Mapping[str, Template],
+        *,
+        limits: Limits | None = None,
+        announce: int = 0,
+    ) -> None:
+        self.directory = directory
+        self.limits = limits or Limits()
+        self._keys = keys
+        self._templates = templates
+        self._generic = templates.get("generic", _UNKNOWN)
+        self._serials = tuple(dict.fromkeys(name for t in (self._generic, *templates.values()) for name in t.push.serials))
+        self._counters = Counters()
+        self._announce = announce
+        self._announced: set[str] = set()
+        self._told: dict[str, int] = {}
+        self._log = structlog.get_logger("pipeline")
+
+    def template_of(self, meter: Meter) -> Template:
+        """The template of a meter; the generic one where its own is not loaded."""
+        return self._templates.get(meter.template, self._generic)
+
+    def push_template_of(self, meter: Meter) -> PushTemplate:
+        """How a meter pushes."""
+        return self.template_of(meter).push
+
+    def keys_of(self, system_title: bytes) -> Keys | None:
+        """The keys of the meter with a system title: under its key reference, else under the system title itself."""
+        title = system_title.hex().upper()
+        meter = self.directory.find(IdentityKind.SYSTEM_TITLE, title)
+        try:
+            found = self._keys.get(meter.key_ref) if meter is not None and meter.key_ref else None
+            found = found or self._keys.get(title)
+            return None if found is None or found.ek is None else Keys(found.ek, found.ak)
+        except (KeyStoreError, ValueError) as error:
+            self._log.error("keys-unusable", system_title=title, reason=str(error))
+            return None
+
+    def keys_changed(self) -> bool:
+        """Whether the key store holds other keys than a moment ago, so that it is worth trying again."""
+        return self._keys.refresh()
+
+    def template_for(self, system_title: bytes | None, endpoint: str) -> PushTemplate | None:
+        """The template to read a push by, before its meter is known for sure; None: recognise the layout."""
+        if system_title is None:
+            meter = by_endpoint(endpoint, self.directory)
+        else:
+            meter = self.directory.find(IdentityKind.SYSTEM_TITLE, system_title.hex().upper())
+        return None if meter is None or meter.state is MeterState.DISCOVERED else self.push_template_of(meter)
+
+    def telegram(self, telegram: Telegram, push: Push, sealed: bytes, *, used: PushTemplate | None) -> Push:
+        """What a telegram comes to. `sealed` is its last APDU as it came, `used` the template it was read by."""
+        who = identify(telegram, push.endpoint, self.directory, self.push_template_of, self._serials)
+        meter = who.meter
+        if meter is None:
+            return self._unknown(presented(telegram, self._serials), push)
+        push = replace(push, meter_id=meter.id, frames=replace(push.frames, meter_id=meter.id))
+        if who.conflict:
+            alarm = security_alarm(meter, "identity-conflict", who.conflict, push.received_at, wire(push.frames))
+            return replace(
+                push, events=() if push.replay_id else (alarm,), letter=letter_of(push, "identity-conflict", who.conflict)
+            )
+        template = self.template_of(meter)
+        if not reads_alike(used or GENERIC, template.push):
+            telegram = reread(telegram, template.push)
+        warnings = self._counted(telegram, meter, push, sealed)
+        events = events_of(telegram, meter, template, push.received_at)
+        if events:
+            return replace(push, events=(*warnings, *events))
+        detail = f"the telegram has a time, and no value that is named: {len(telegram.unnamed)} without a name"
+        return replace(push, events=warnings, letter=letter_of(push, "telegram-empty", detail))
+
+    def failed(self, error: DlmsError, push: Push, system_title: str | None) -> Push:
+        """What a telegram that cannot be read comes to. A failed authentication in the name of a meter is an alarm."""
+        meter = None if system_title is None else self.directory.find(IdentityKind.SYSTEM_TITLE, system_title)
+        registered = meter is not None and meter.state is not MeterState.DISCOVERED
+        push = replace(push, letter=letter_of(push, error.code, error.detail))
+        if meter is not None and registered:
+            push = replace(push, meter_id=meter.id, frames=replace(push.frames, meter_id=meter.id))
+            if error.code == "cipher-authentication":
+                push = replace(push, events=self._forged(meter, error, push))
+        elif error.code == "key-missing" and system_title is not None:
+            announced = self._announcement((Identity(IdentityKind.SYSTEM_TITLE, system_title),), push)
+            push = replace(push, announced=announced)
+        return push
+
+    def internal(self, error: Exception, push: Push) -> Push:
+        """A bug of ours: the bytes are kept, the log says where. Only file, line and message: a frame's locals may be
+        keys.
+        """
+        self._log.error("internal", endpoint=push.endpoint, traceback="".join(traceback.format_exception(error)))
+        detail = f"{type(error).__name__} in this release; report it with the log, then redrive with the next"
+        return replace(push, events=(), letter=letter_of(push, "internal", detail), announced=None)
+
+    def _unknown(self, identities: tuple[Identity, ...], push: Push) -> Push:
+        names = ", ".join(f"{identity.kind} {identity.value}" for identity in identities) or f"endpoint {push.endpoint}"
+        letter = letter_of(push, "meter-unknown", f"no registered meter has {names}; import it, then redrive")
+        return replace(push, letter=letter, announced=self._announcement(identities, push))
+
+    def _announcement(self, identities: tuple[Identity, ...], push: Push) -> Meter | None:
+        """The meter to be told of, once for a process, and not if anybody told before."""
+        if push.replay_id or len(self._announced) >= self._announce:
+            return None
+        meter = discovered(identities, push.endpoint, push.received_at)
+        if meter.id in self._announced or self.directory.get(meter.id) is not None:
+            return None
+        self._announced.add(meter.id)
+        return meter
+
+    def _counted(self, telegram: Telegram, meter: Meter, push: Push, sealed: bytes) -> tuple[Alarm, ...]:
+        title, counter = telegram.system_title, telegram.invocation_counter
+        if push.replay_id or title is None or counter is None:
+            return ()
+        if not self._counters.replayed(bytes.fromhex(title), counter, sealed):
+            return ()
+        detail = f"invocation counter {counter} of system title {title} is not above the last, and the telegram is another"
+        return (security_alarm(meter, "counter-replayed", detail, push.received_at, counter, sealed),)
+
+    def _forged(self, meter: Meter, error: DlmsError, push: Push) -> tuple[Alarm, ...]:
+        """One alarm a meter and hour: who forges telegrams must not be able to flood what is urgent."""
+        hour = push.received_at // _AN_HOUR
+        if push.replay_id or self._told.get(meter.id) == hour:
+            return ()
+        self._told[meter.id] = hour
+        return (security_alarm(meter, "cipher-authentication", error.detail, push.received_at, hour),)
+
+
+def reads_alike(one: PushTemplate, other: PushTemplate) -> bool:
+    """Whether two templates make the same of every telegram: what differs is at most who and what its values mean."""
+    return one is other or _reading(one) == _reading(other)
+
+
+def _reading(template: PushTemplate) -> tuple[object, ...]:
+    named = (template.lists, template.objects, template.units, template.unnamed, template.profiles)
+    return (template.layout, template.deviation_reversed, *named)
+
+
+def letter_of(push: Push, code: str, detail: str) -> Letter:
+    """A dead letter with all octets of a push, so that they can take the same way again."""
+    return Letter(code, detail, wire(push.frames))
+
+
+def wire(frames: SessionFrames) -> bytes:
+    """The octets of a push as they came."""
+    return b"".join(frame.data for frame in frames.frames)

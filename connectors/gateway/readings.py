@@ -1,0 +1,171 @@
+"""Rows and registers as records: columns in the one type that fits, and ids that are a function of what is stated.
+
+Pure, and the same for what meters push and what is read from them. When, why and by which job something was read never
+enters an id: the same rows read twice are the same statement.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.ids import event_id
+from schemas.records import Cause, Channel, IntervalReadings, Register, RegisterReadings, Scalar
+
+MAX_CELLS = 50_000
+"""Values of one IntervalReadings record; a longer profile becomes several, split by rows, far below Kafka's limit."""
+_LONGEST = (1 << 63) - 1
+_DEVIATION_NOT_GIVEN = -0x8000
+_CLOCK_STATUS_NOT_GIVEN = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose values they are, of which object, and how the head-end came by them."""
+
+    meter_id: str
+    source: str
+    """class/OBIS/attribute."""
+    read_at: int
+    cause: Cause
+    job_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When registers were captured: by the meter's clock where it says, else when they came."""
+
+    at: int
+    given: bool
+    """Whether `at` is the meter's own time."""
+    stated: tuple[str, int]
+    """What tells this statement from the next of the same content, such as ("time", 1700000000000) or ("counter", 7)."""
+    deviation: int | None = None
+    clock_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a profile in columns. The last three are empty or have an entry a row."""
+
+    ends: Sequence[int]
+    period_s: int
+    channels: tuple[Channel, ...]
+    deviations: Sequence[int] = ()
+    clock_statuses: Sequence[int] = ()
+    statuses: Sequence[int] = ()
+
+
+def channel(obis: str, attribute: int, unit: str, scaler: int | None, values: Sequence[Scalar]) -> Channel:
+    """A column from values of any types: integers if all are, else floats, else texts; None is a row without a value."""
+    kinds = {type(value) for value in values if value is not None}
+    fits = all(-_LONGEST <= value <= _LONGEST for value in values if isinstance(value, int))
+    if kinds <= {int, bool} and fits:
+        numbers = tuple(None if value is None else int(value) for value in values)
+        if kinds and None not in numbers:
+            return Channel(obis, attribute, unit, scaler, longs=tuple(number for number in numbers if number is not None))
+        return Channel(obis, attribute, unit, scaler, nullable_longs=numbers)
+    if kinds <= {int, bool, float} and fits:
+        doubles = tuple(math.nan if value is None else float(value) for value in values)
+        return Channel(obis, attribute, unit, scaler, doubles=doubles)
+    texts = tuple("" if value is None else str(value) for value in values)
+    return Channel(obis, attribute, unit, scaler, texts=texts)
+
+
+def register(obis: str, attribute: int, unit: str, scaler: int | None, value: Scalar) -> Register:
+    """A register; an integer beyond 64 bits with sign is kept as its digits."""
+    if isinstance(value, int) and not -_LONGEST <= value <= _LONGEST:
+        value = str(value)
+    return Register(obis, attribute, unit, scaler, value)
+
+
+def register_readings(origin: Origin, moment: Moment, registers: tuple[Register, ...]) -> RegisterReadings:
+    """Registers captured at one time."""
+    content = tuple((item.obis, item.attribute, item.unit, item.scaler, item.value) for item in registers)
+    return RegisterReadings(
+        id=event_id("RegisterReadings", origin.meter_id, origin.source, moment.stated, content),
+        meter_id=origin.meter_id,
+        source=origin.source,
+        captured_at=moment.at,
+        meter_time_given=moment.given,
+        deviation=moment.deviation,
+        clock_status=moment.clock_status,
+        registers=registers,
+        read_at=origin.read_at,
+        cause=origin.cause,
+        job_id=origin.job_id,
+    )
+
+
+def interval_readings(origin: Origin, rows: Rows) -> tuple[IntervalReadings, ...]:
+    """Rows as one record or, where there are very many, several; none where there are no rows."""
+    most = max(1, MAX_CELLS // max(1, len(rows.channels)))
+    return tuple(_one(origin, _part(rows, at, at + most)) for at in range(0, len(rows.ends), most))
+
+
+def _one(origin: Origin, rows: Rows) -> IntervalReadings:
+    first, step = rows.ends[0], rows.period_s * 1000
+    regular = step > 0 and all(end == first + i * step for i, end in enumerate(rows.ends))
+    irregular = () if regular else tuple(rows.ends)
+    deviations = _uniform(rows.deviations, _DEVIATION_NOT_GIVEN)
+    clock_statuses = _uniform(rows.clock_statuses, _CLOCK_STATUS_NOT_GIVEN)
+    statuses = _uniform(rows.statuses, None)
+    channels = tuple((item.obis, item.attribute, item.unit, item.scaler, *_content(item)) for item in rows.channels)
+    marks = tuple(_packed(column) for column in (irregular, deviations, clock_statuses, statuses))
+    return IntervalReadings(
+        id=event_id(
+            "IntervalReadings", origin.meter_id, origin.source, first, rows.period_s, len(rows.ends), channels, marks
+        ),
+        meter_id=origin.meter_id,
+        source=origin.source,
+        first_end=first,
+        period_s=rows.period_s,
+        ends=irregular,
+        rows=len(rows.ends),
+        channels=rows.channels,
+        deviations=deviations,
+        clock_statuses=clock_statuses,
+        statuses=statuses,
+        read_at=origin.read_at,
+        cause=origin.cause,
+        job_id=origin.job_id,
+    )
+
+
+def _part(rows: Rows, start: int, end: int) -> Rows:
+    if start == 0 and end >= len(rows.ends):
+        return rows
+    channels = tuple(
+        Channel(
+            item.obis, item.attribute, item.unit, item.scaler,
+            item.longs[start:end], item.nullable_longs[start:end], item.doubles[start:end], item.texts[start:end],
+        )
+        for item in rows.channels
+    )  # fmt: skip
+    marks = (column[start:end] for column in (rows.deviations, rows.clock_statuses, rows.statuses))
+    return Rows(rows.ends[start:end], rows.period_s, channels, *marks)
+
+
+def _uniform(values: Sequence[int], absent: int | None) -> tuple[int, ...]:
+    """Nothing where no row gives it, one entry where all rows agree, else one a row."""
+    distinct = set(values)
+    if not distinct or distinct == {absent}:
+        return ()
+    return tuple(values[:1]) if len(distinct) == 1 else tuple(values)
+
+
+def _content(item: Channel) -> tuple[str, bytes] | tuple[str, tuple[Scalar, ...]]:
+    """The values for an id: packed where they are numbers, since a long profile has thousands."""
+    if item.longs:
+        return "longs", _packed(item.longs)
+    if item.nullable_longs:
+        return "nullable", item.nullable_longs
+    if item.doubles:
+        return "doubles", struct.pack(f"<{len(item.doubles)}d", *item.doubles)
+    return "texts", item.texts
+
+
+def _packed(values: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(values)}q", *values)

@@ -1,0 +1,195 @@
+"""The gateway as a service: listeners, directory, worker and consumers, put together, watched, and ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+
+from connectors.gateway.bad_records import BadRecords
+from connectors.gateway.deliveries import Deliveries
+from connectors.gateway.directory import Directory
+from connectors.gateway.emit import Emitter
+from connectors.gateway.errors import KeyStoreError
+from connectors.gateway.intake import Intake, Ticket
+from connectors.gateway.keystore import open_key_store
+from connectors.gateway.meters_feed import MetersFeed
+from connectors.gateway.pipeline import Pipeline
+from connectors.gateway.push_listener import PushDatagrams, PushListener
+from connectors.gateway.session import MeterLink
+from connectors.gateway.worker import Tools, Worker
+from connectors.protocols.dlms.framing import Limits
+from connectors.templates.loader import load_templates
+from connectors.templates.schema import TemplateError
+from streams.runtime import metrics
+from streams.runtime.errors import FatalError
+from streams.runtime.offsets import Partition
+from streams.runtime.service import Runtime, run
+from streams.runtime.settings import Settings
+
+_TICK_S = 0.05
+_SWEEP_EVERY = 20
+_BACKLOG = 4_096
+
+
+def main(settings: Settings) -> int:
+    """Run the gateway in the foreground until SIGTERM; the process's exit code."""
+    return run("gateway", settings, body, limit_dead_letters=False)
+
+
+def body(runtime: Runtime) -> None:
+    """The gateway's life, on a loop of its own."""
+    runtime.publisher.start_polling()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_live(runtime))
+
+
+async def _live(runtime: Runtime) -> None:
+    await _Gateway(runtime, asyncio.get_running_loop()).live()
+
+
+class _Gateway:
+    """All parts. Threads reach the loop by `_on_loop` only; what ends one of them ends the process."""
+
+    def __init__(self, runtime: Runtime, loop: asyncio.AbstractEventLoop) -> None:
+        settings = runtime.settings.gateway
+        try:
+            keys = open_key_store(settings, runtime.clock)
+            templates = load_templates(Path(settings.templates_dir) if settings.templates_dir else None)
+        except (KeyStoreError, TemplateError, OSError) as error:
+            raise FatalError(str(error)) from error
+        self._runtime = runtime
+        self._settings = settings
+        self._loop = loop
+        self._failure: Exception | None = None
+        self._log = structlog.get_logger("gateway")
+        self._directory = Directory(runtime.codec)
+        bad = BadRecords(runtime)
+        failed = self._on_loop(self._failed)
+        self._feed = MetersFeed(runtime, bad, self._on_loop(self._directory.apply), failed)
+        self._deliveries = Deliveries(
+            loop, settings.max_unacknowledged, settings.max_unacknowledged_octets, fatal=self._failed
+        )
+        emitter = Emitter(runtime.publisher, runtime.codec, runtime.dead_letters, self._deliveries, runtime.service)
+        pipeline = Pipeline(
+            self._directory,
+            keys,
+            templates,
+            limits=Limits(max_apdu=settings.max_apdu),
+            announce=settings.max_discovered if settings.discover else 0,
+        )
+        self._listener = PushListener(settings, runtime.clock, pipeline, emitter, self._deliveries)
+        # The worker and the intake know each other: jobs one way, offsets the other.
+        self._intake = Intake(runtime, bad, self._on_loop(self._take), self._on_loop(self._revoked), failed)
+        self._worker = Worker(
+            Tools(
+                settings=settings,
+                clock=runtime.clock,
+                keys=keys,
+                templates=templates,
+                pipeline=pipeline,
+                emitter=emitter,
+                deliveries=self._deliveries,
+                offsets=self._intake,
+                connect=self._connect,
+                chance=random.random,
+            )
+        )
+
+    async def live(self) -> None:
+        """Catch up, listen and work until asked to stop; then finish what is in hand."""
+        self._feed.start()
+        while not self._feed.caught_up.is_set() and await self._pause():
+            pass
+        await asyncio.sleep(0)  # the last changes were handed over before the event was set
+        if not self._runtime.stopping.is_set():
+            self._log.info("caught-up", meters=len(self._directory))
+            await self._serve()
+        self._feed.stop()
+
+    async def _serve(self) -> None:
+        settings, loop = self._settings, self._loop
+        tcp = await loop.create_server(self._listener.connection, settings.host, settings.tcp_port, backlog=_BACKLOG)
+        udp, datagrams = await loop.create_datagram_endpoint(
+            self._listener.datagrams, local_addr=(settings.host, settings.udp_port)
+        )
+        tcp_port = tcp.sockets[0].getsockname()[1]
+        udp_port = udp.get_extra_info("sockname")[1]
+        self._log.info("listening", host=settings.host, tcp_port=tcp_port, udp_port=udp_port)
+        self._intake.start()
+        self._runtime.health.ready()
+        ticks = 0
+        while await self._pause():
+            self._worker.tick()
+            ticks += 1
+            if ticks % _SWEEP_EVERY == 0:
+                self._sweep(datagrams)
+        self._runtime.health.not_ready()
+        tcp.close()
+        await self._finish()
+        udp.close()
+
+    async def _finish(self) -> None:
+        """Nothing new; what is in hand to its end, within the grace time; then commit and part."""
+        until = self._runtime.clock.monotonic() + self._settings.shutdown_s
+        self._intake.quiet()
+        self._worker.drain()
+        self._listener.drain()
+        await self._settle(until, lambda: self._worker.busy)
+        self._listener.close()
+        await self._settle(until, lambda: self._deliveries.groups > 0)
+        await self._worker.abandon()
+        await asyncio.to_thread(self._intake.stop)
+
+    async def _settle(self, until: float, busy: Callable[[], bool]) -> None:
+        while (busy() or self._deliveries.groups) and self._runtime.clock.monotonic() < until:
+            await asyncio.sleep(_TICK_S)
+            self._worker.tick()
+            self._alive()
+
+    def _sweep(self, datagrams: PushDatagrams) -> None:
+        self._listener.sweep()
+        datagrams.sweep()
+        metrics.METERS.set(len(self._directory))
+
+    async def _pause(self) -> bool:
+        """Wait a tick; whether to go on. Raises what ended a thread."""
+        await asyncio.sleep(_TICK_S)
+        self._alive()
+        return not self._runtime.stopping.is_set()
+
+    def _alive(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        runtime, threads = self._runtime, (self._feed, self._intake)
+        still = min((thread.moved_at for thread in threads if thread.running), default=runtime.clock.monotonic())
+        if runtime.clock.monotonic() - still < runtime.settings.health.stuck_s:
+            runtime.health.progress()
+
+    def _take(self, tickets: list[Ticket]) -> None:
+        self._worker.take(tickets)
+
+    def _revoked(self, partitions: set[Partition]) -> None:
+        self._worker.revoked(partitions)
+
+    def _failed(self, error: Exception) -> None:
+        self._failure = self._failure or error
+
+    def _on_loop(self, call: Callable[[Any], None]) -> Callable[[Any], None]:
+        return lambda argument: _quietly(self._loop, call, argument)
+
+    async def _connect(self, factory: Callable[[], MeterLink], host: str, port: int) -> None:
+        await self._loop.create_connection(factory, host, port)
+
+
+def _quietly(loop: asyncio.AbstractEventLoop, call: Callable[[Any], None], argument: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(call, argument)
+    except RuntimeError:
+        if not loop.is_closed():  # closed: the process ends anyway
+            raise
