@@ -24,6 +24,16 @@ _NOT_THIS_SCHEMA = (ValueError, TypeError, OverflowError, EOFError, IndexError, 
 _Convert = Callable[[Any], Any]
 
 
+CODES = {
+    "avro-framing": "a value that does not begin with 0x00 and a schema id: not written by this system's codec",
+    "avro-unknown-schema": "the registry does not hold the schema id, or what it holds is no record of this system",
+    "avro-body": "the octets behind the schema id are not the record that it names",
+    "avro-value": "a record that does not fit its own schema cannot be written",
+    "record-unexpected": "a record on a topic that must not hold it; whoever wrote it took the wrong topic",
+}
+"""Codes of `CodecError`, with their meaning."""
+
+
 class CodecError(Exception):
     """A value is not what its topic may hold. `code` is stable and goes on the dead letter."""
 

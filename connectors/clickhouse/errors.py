@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from streams.runtime.errors import FatalError, TemporaryError
 
+CODES = {
+    "readings-names": "an OBIS code, meter id or unit that is empty or too long for a column",
+    "readings-columns": "channels whose columns are not as long as the rows, or more than one filled column in a channel",
+    "readings-range": "a number that its column cannot hold: a value beyond 64 bit, a time before 1970 or after 2106",
+    "readings-time": "an interval that does not end on a whole second",
+    "clickhouse-refused": "ClickHouse refuses these very rows; the detail has its own words",
+}
+"""Codes of the sink's dead letters, beside the codec's."""
+
 
 class RefusedError(Exception):
     """ClickHouse refuses these very rows, or this very statement; trying again cannot help."""

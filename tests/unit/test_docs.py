@@ -1,0 +1,38 @@
+"""Pages that state what the code states: held together here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+from connectors.clickhouse.errors import CODES as SINK
+from connectors.gateway.errors import ALARM_CODES, JOB_CODES, PUSH_CODES
+from connectors.protocols.dlms.errors import CODES as DLMS
+from schemas.codec import CODES as CODEC
+from schemas.topology import load
+from schemas.topology_draw import mermaid
+from streams.runtime import metrics
+
+ROOT = Path(__file__).parents[2]
+
+
+PAGES = {"dlms": DLMS, "push": PUSH_CODES, "alarm": ALARM_CODES, "job": JOB_CODES, "codec": CODEC, "sink": SINK}
+
+
+@pytest.mark.parametrize("codes", PAGES.values(), ids=PAGES)
+def test_every_code_is_explained_as_the_code_explains_it(codes: dict[str, str]) -> None:
+    page = (ROOT / "docs" / "errors.md").read_text()
+    missing = [code for code, meaning in codes.items() if f"| `{code}` | {meaning} |" not in page]
+    assert missing == []
+
+
+def test_every_metric_is_listed() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    known = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
+    assert [metric._name for metric in known if f"`{metric._name}" not in page or metric._documentation not in page] == []
+
+
+def test_the_readme_shows_the_topology_as_the_command_draws_it() -> None:
+    assert mermaid(load(ROOT / "topology.yaml")) in (ROOT / "README.md").read_text()
