@@ -44,8 +44,11 @@ _STYLED = re.compile(r"\[([a-z ]+)\](.*?)\[/\]", re.DOTALL)
 def say(words: str) -> None:
     """A line for the person, not for the pipe. It may begin with a style, as in "[red]error[/]: …"; the rest is as it is."""
     styled = _STYLED.match(words)
-    line = Text(_shown(styled[2], lines=True), styled[1]) if styled else Text()
-    stderr.print(line.append(_shown(words[styled.end() :] if styled else words, lines=True)), soft_wrap=True)
+    line = Text()
+    if styled:
+        line.append(_shown(styled[2], lines=True), styled[1])
+    line.append(_shown(words[styled.end() :] if styled else words, lines=True))
+    stderr.print(line, soft_wrap=True)
 
 
 def chosen(format: Format | None, on_terminal: Format = Format.TABLE) -> Format:  # noqa: A002 - the option's name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -31,6 +31,8 @@ class Span:
     from_end: bool = False
     offsets: Mapping[int, int] = field(default_factory=dict)
     """Where to begin in a partition, which counts before everything else."""
+    ended: Callable[[], bool] = bool
+    """Asked now and then while following; true ends it."""
 
 
 def read_topic(given: Settings, topic: str, span: Span = Span()) -> Iterator[Message]:
@@ -45,7 +47,7 @@ def read_topic(given: Settings, topic: str, span: Span = Span()) -> Iterator[Mes
         ends = {part: consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=_PATIENCE_S)[1] for part in parts}
         starts = _starts(consumer, topic, parts, span)
         consumer.assign(starts)
-        yield from _follow(consumer) if span.follow else _until(consumer, starts, ends, span)
+        yield from _follow(consumer, span) if span.follow else _until(consumer, starts, ends, span)
     except KafkaException as error:
         raise unreachable(f"Kafka at {given.kafka.bootstrap} does not answer: {error.args[0].str()}") from error
     finally:
@@ -82,8 +84,8 @@ def _starts(consumer: Consumer, topic: str, parts: list[int], span: Span) -> lis
     return [TopicPartition(topic, start.partition, span.offsets.get(start.partition, start.offset)) for start in starts]
 
 
-def _follow(consumer: Consumer) -> Iterator[Message]:
-    while True:
+def _follow(consumer: Consumer, span: Span) -> Iterator[Message]:
+    while not span.ended():
         messages, _ = values_of(consumer.consume(500, 0.2))
         yield from messages
 

@@ -39,27 +39,26 @@ def decode(
     """
     from connectors.cli.keys import lookup  # noqa: PLC0415 - cryptography takes its time to load
     from connectors.protocols.dlms.decode import decode_stream  # noqa: PLC0415
-    from connectors.protocols.dlms.telegram import TelegramError  # noqa: PLC0415
 
     find = lookup(ek, ak, keys)
     layout = _template(template)
     failed = count = 0
-    keyless = False
+    codes: set[str] = set()
     for file in files:
         try:
             for capture in read(file):
                 for telegram in decode_stream(capture.data, find, layout):
                     count += 1
-                    if isinstance(telegram, TelegramError):
+                    named = {"file": capture.name} if len(files) > 1 or capture.endpoint else {}
+                    if code := _printed(telegram, named, format):
                         failed += 1
-                        keyless |= telegram.code == "key-missing"
-                    _print(telegram, capture.name, format, named=len(files) > 1 or bool(capture.endpoint))
+                        codes.add(code)
         except CommandError as error:
             if len(files) == 1:
                 raise
             failed += 1
             say(f"[red]error[/]: {error}")
-    if keyless:
+    if "key-missing" in codes:
         say("for a missing key try: --ek HEX --ak HEX, or --keys FILE with keys by system title")
     if not count and not failed:
         raise CommandError("no telegram in what was given", mend="check that it is a whole telegram, from its first octet")
@@ -78,29 +77,38 @@ def _template(name: str) -> Any:
     return templates[name].push
 
 
-def _print(telegram: Any, source: str, format: DecodeFormat | None, *, named: bool) -> None:  # noqa: A002
+def _printed(telegram: Any, row: dict[str, Any], format: DecodeFormat | None) -> str:  # noqa: A002 - the option's name
+    """Print a telegram, or what is wrong with it; the code of that, or ""."""
     from connectors.protocols.dlms.telegram import TelegramError, to_json  # noqa: PLC0415
 
-    row: dict[str, Any] = {"file": source} if named else {}
     if isinstance(telegram, TelegramError):
         print(dumps(row | telegram.to_json()), flush=True)
-        return
+        return telegram.code
     if format is DecodeFormat.XML:
-        print(_xml(telegram.plain), flush=True)
-        return
+        try:
+            print(_xml(telegram.plain), flush=True)
+        except _NoXmlError as error:
+            print(dumps(row | {"error": {"code": "xml-unsupported", "detail": str(error)}}), flush=True)
+            return "xml-unsupported"
+        return ""
     row |= to_json(telegram)
     if chosen(Format(format) if format else None) is Format.JSON:
         print(dumps(row), flush=True)
-        return
+        return ""
     values = row.pop("values")
     print("  ".join(f"{name} {cell(value)}" for name, value in row.items() if value is not None))
     emit(list(_lines(values)), Format(format) if format else None, empty="(no values)")
     print()
+    return ""
 
 
 def _lines(values: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for value in values:
         yield {name: value.get(name) for name in ("obis", "value", "unit", "raw", "scaler")}
+
+
+class _NoXmlError(Exception):
+    """The peer does not read what we read."""
 
 
 def _xml(plain: bytes) -> str:
@@ -109,7 +117,10 @@ def _xml(plain: bytes) -> str:
         from gurux_dlms import GXDLMSTranslator  # noqa: PLC0415 - GPL, an extra, and never in the gateway's image
     except ModuleNotFoundError as error:
         raise CommandError("--format xml needs gurux-dlms", mend="install hes with the extra `gurux`") from error
-    return str(GXDLMSTranslator().pduToXml(plain)).rstrip()
+    try:
+        return str(GXDLMSTranslator().pduToXml(plain)).rstrip()
+    except Exception as error:
+        raise _NoXmlError(f"gurux-dlms does not read this one ({error}); --format json shows what we read") from error
 
 
 def register(app: typer.Typer) -> None:

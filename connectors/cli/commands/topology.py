@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from connectors.cli import context
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from connectors.cli.topology_ops import Change
 
 topology = typer.Typer(help="Topics, who writes and reads them, and their schemas.", no_args_is_help=True)
+_FIRST_WORD_S = 5.0
 Replication = Annotated[
     int | None, typer.Option(min=1, help="replicas, where the cluster has fewer brokers than topology.yaml wants")
 ]
@@ -125,6 +127,16 @@ def apply_to(given: Settings, replication: int | None, only: Only | None = None)
         return topology_ops.apply(_load(given), admin, registry, replication)
 
 
+def _admin(given: Settings) -> AdminClient:
+    """A client of a broker that answers: what follows is more patient than a person who mistyped an address."""
+    admin = admin_client(given.kafka)
+    try:
+        admin.list_topics(timeout=_FIRST_WORD_S)
+    except KafkaException as error:
+        raise unreachable(f"Kafka at {given.kafka.bootstrap} does not answer: {error.args[0].str()}") from error
+    return admin
+
+
 @contextmanager
 def _sides(given: Settings, only: Only | None) -> Iterator[tuple[AdminClient | None, RemoteRegistry | None]]:
     """Kafka and the registry, or only one of them, with their errors as the command's."""
@@ -132,7 +144,7 @@ def _sides(given: Settings, only: Only | None) -> Iterator[tuple[AdminClient | N
 
     try:
         with closing(RemoteRegistry(given.registry.url)) as registry:
-            admin = None if only is Only.SCHEMAS else admin_client(given.kafka)
+            admin = None if only is Only.SCHEMAS else _admin(given)
             yield admin, None if only is Only.TOPICS else registry
     except ApplyError as error:
         raise CommandError(str(error), mend="`hes topology check` lists every difference") from error

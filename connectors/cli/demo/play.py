@@ -27,6 +27,8 @@ _LOOK_EVERY_S = 0.5
 _ON_DEMAND_EVERY_S = 0.5
 _DRAIN_S = 180.0
 
+Show = Callable[[Snapshot, float | None, str], None]
+"""Shows a snapshot, the seconds left where there is an end, and words."""
 Between = Callable[[float], None]
 """Called with the seconds since the run began, a few times a second: tests kill processes here."""
 
@@ -60,25 +62,27 @@ def play(stage: Stage, span_s: float | None, *, record: Path | None = None, betw
         except KeyboardInterrupt:
             say("ending; Ctrl-C again ends at once")
         publisher.close()
+        # Meters that were asked must be there to answer, and only then may they go.
+        _drain(stage, watch, show, "hes.jobs.")
         stage.end_fleet()
-        _drain(stage, watch, lambda snapshot: show(snapshot, None, "finishing what is under way"))
+        _drain(stage, watch, show, "")
     watch.stop()
     say("comparing what arrived with what the meters held and sent")
     return reconcile(Truth.read(stage.truth), gather(stage.settings, (day, day + DAY_MS)), len(stage.meters))
 
 
-def _drain(stage: Stage, watch: Watch, show: Callable[[Snapshot], None]) -> None:
-    """Until every service has read and done all there is; twice, since one's output is another's input."""
+def _drain(stage: Stage, watch: Watch, show: Show, topics: str) -> None:
+    """Until every service has done all there is on topics of this prefix; twice, since one's output is another's input."""
     until, still = time.monotonic() + _DRAIN_S, 0
     while still < 2 and time.monotonic() < until:
         stage.check()
-        still = still + 1 if watch.drained() else 0
-        show(watch.look())
+        still = still + 1 if watch.drained(topics) else 0
+        show(watch.look(), None, "finishing what is under way")
         time.sleep(_LOOK_EVERY_S)
 
 
 @contextmanager
-def _shown(record: Path | None) -> Iterator[Callable[[Snapshot, float | None, str], None]]:
+def _shown(record: Path | None) -> Iterator[Show]:
     """A live board on a terminal; a line now and then elsewhere. The last picture goes to `record`."""
     last: list[tuple[Snapshot, float | None, str]] = []  # while it runs: the end is a quiet picture
     if sys.stderr.isatty():

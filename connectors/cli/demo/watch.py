@@ -59,15 +59,19 @@ class Watch:
         self._history: deque[Snapshot] = deque()
         self._began = monotonic()
         self._ended = threading.Event()
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Follow acknowledgements and lag on threads that end with the process."""
         for target in (self._follow_acks, self._follow_lag):
-            threading.Thread(target=target, name=target.__name__, daemon=True).start()
+            self._threads.append(threading.Thread(target=target, name=target.__name__, daemon=True))
+            self._threads[-1].start()
 
     def stop(self) -> None:
         """End what `start` began."""
         self._ended.set()
+        for thread in self._threads:
+            thread.join()
 
     def look(self) -> Snapshot:
         """How it stands now."""
@@ -92,10 +96,10 @@ class Watch:
         snapshot.rates = self._rates(snapshot)
         return snapshot
 
-    def drained(self) -> bool:
-        """Whether every group has read all there is, by a look of its own."""
+    def drained(self, topics: str = "") -> bool:
+        """Whether every group has read all there is on topics of this prefix, by a look of its own."""
         self._lag = lag_by_topic(admin_client(self._stage.settings.kafka))
-        return bool(self._lag) and not any(self._lag.values())
+        return bool(self._lag) and not any(lag for topic, lag in self._lag.items() if topic.startswith(topics))
 
     def _rates(self, now: Snapshot) -> dict[str, float]:
         self._history.append(now)
@@ -111,10 +115,8 @@ class Watch:
 
     def _follow_acks(self) -> None:
         with contextlib.suppress(Exception):  # a board without latency is still a board
-            messages = read_topic(self._stage.settings, "hes.command-acks", Span(follow=True))
+            messages = read_topic(self._stage.settings, "hes.command-acks", Span(follow=True, ended=self._ended.is_set))
             for _, ack in decoded(self._stage.settings, messages):
-                if self._ended.is_set():
-                    return
                 if isinstance(ack, CommandAck) and ack.cause is Cause.ON_DEMAND:
                     stages = (ack.queue_ms, ack.connect_ms, ack.associate_ms, ack.read_ms)
                     self._latencies.append(sum(stage or 0 for stage in stages))
