@@ -27,6 +27,8 @@ class Asks:
     meters: Sequence[Meter]
     run: str  # what caused the jobs: this demo
     on_demand: int = 0
+    asked: set[str] = field(default_factory=set)
+    """Ids of every job."""
     _turn: itertools.cycle[Meter] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,4 +61,5 @@ class Asks:
             cause=Cause.ON_DEMAND if urgent else Cause.SCHEDULED,
             caused_by=self.run,
         )
+        self.asked.add(job.id)
         self.publisher.send(topic, meter.id, self.codec.encode(job), headers_of(job, source="demo", at_ms=now))

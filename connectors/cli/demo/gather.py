@@ -7,12 +7,14 @@ import itertools
 from collections.abc import Iterator
 
 from connectors.cli.demo.reconcile import Found, IntervalKey
+from connectors.cli.failure import CommandError
 from connectors.cli.topics import decoded, read_topic
 from connectors.clickhouse.store import Store, open_store
 from schemas.codec import CodecError
 from schemas.records import (
     Alarm,
     Cause,
+    CommandAck,
     DeadLetter,
     IntervalReadings,
     OutageEvent,
@@ -43,6 +45,7 @@ def gather(given: Settings, window: tuple[int, int]) -> Found:
                 found.registers.append(record)
             elif isinstance(record, Alarm):
                 found.alarms.append(record)
+    found.acknowledged = {r.job_id for r in _records(given, "hes.command-acks") if isinstance(r, CommandAck)}
     found.outages = [record for record in _records(given, "oms.outages") if isinstance(record, OutageEvent)]
     found.tampers = [record for record in _records(given, "fraud.tampers") if isinstance(record, TamperEvent)]
     found.dead_letters = [record for record in _records(given, "hes.dead-letters") if isinstance(record, DeadLetter)]
@@ -50,6 +53,8 @@ def gather(given: Settings, window: tuple[int, int]) -> Found:
     store = open_store(given.clickhouse)
     try:
         found.stored_ids = _stored_ids(store, given.clickhouse.database)
+        jobs = store.query(f"SELECT DISTINCT job_id FROM {given.clickhouse.database}.command_acks")  # noqa: S608 - names are ours
+        found.acknowledged_stored = set(jobs.column("job_id"))
         found.intervals = _intervals(store, given.clickhouse.database, window)
     finally:
         store.close()
@@ -58,8 +63,9 @@ def gather(given: Settings, window: tuple[int, int]) -> Found:
 
 def _records(given: Settings, topic: str) -> Iterator[Record]:
     for _, record in decoded(given, read_topic(given, topic)):
-        if not isinstance(record, CodecError):
-            yield record
+        if isinstance(record, CodecError):
+            raise CommandError(f"{topic} holds what is no record: {record}")
+        yield record
 
 
 def _digests(letters: list[DeadLetter]) -> dict[str, set[str]]:

@@ -68,7 +68,7 @@ def play(stage: Stage, span_s: float | None, *, record: Path | None = None, betw
         _drain(stage, watch, show, "")
     watch.stop()
     say("comparing what arrived with what the meters held and sent")
-    return reconcile(Truth.read(stage.truth), gather(stage.settings, (day, day + DAY_MS)), len(stage.meters))
+    return reconcile(Truth.read(stage.truth, asks.asked), gather(stage.settings, (day, day + DAY_MS)), len(stage.meters))
 
 
 def _drain(stage: Stage, watch: Watch, show: Show, topics: str) -> None:

@@ -26,6 +26,7 @@ KINDS = {
     AlarmKind.CLOCK: "clock",
 }
 OUTAGES = ("outage", "restoration")
+_OWN = AlarmKind.SECURITY  # the gateway's own alarms, about bytes that are bad on purpose
 BAD = ("bad-", "garbage", "unknown-")
 
 
@@ -35,20 +36,24 @@ class Truth:
 
     intervals: Mapping[IntervalKey, int]
     pushes: Sequence[Mapping[str, Any]]
+    jobs: frozenset[str] = frozenset()  # ids of what was asked
 
     @classmethod
-    def read(cls, path: Path) -> Truth:
-        """From the file that the fleet wrote."""
+    def read(cls, path: Path, jobs: Iterable[str] = ()) -> Truth:
+        """From the file that the fleet wrote, and the ids of the jobs that it was asked by."""
         intervals: dict[IntervalKey, int] = {}
         pushes = []
         with path.open(encoding="utf-8") as file:
             for line in file:
-                entry = json.loads(line)
+                try:
+                    entry = json.loads(line)
+                except json.JSONDecodeError:
+                    break  # the fleet was killed while it wrote its last line
                 if entry["t"] == "interval":
                     intervals[entry["meter"], entry["channel"], entry["end"]] = entry["raw"]
                 else:
                     pushes.append(entry)
-        return cls(intervals, pushes)
+        return cls(intervals, pushes, frozenset(jobs))
 
 
 @dataclass(slots=True)
@@ -62,6 +67,8 @@ class Found:
     intervals: dict[IntervalKey, list[int]] = field(default_factory=dict)  # in ClickHouse, one value a row
     registers: list[RegisterReadings] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
+    acknowledged: set[str] = field(default_factory=set)  # ids of jobs that ended, on hes.command-acks
+    acknowledged_stored: set[str] = field(default_factory=set)  # the same in ClickHouse
     outages: list[OutageEvent] = field(default_factory=list)
     tampers: list[TamperEvent] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
@@ -70,7 +77,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run ended. `lost` and `duplicated` name what they count in `details`."""
+    """How a run ended. `details` names what `lost`, `duplicated` and `unexpected` (nobody sent or asked it) count."""
 
     meters: int
     intervals_asked: int
@@ -82,13 +89,20 @@ class Summary:
     outages_routed: int
     lost: int
     duplicated: int
+    unexpected: int
     details: Mapping[str, Sequence[str]]
 
     @property
     def reconciled(self) -> bool:
         """Whether everything that was asked and sent is accounted for, once."""
         balanced = self.intervals_asked == self.intervals_stored and self.pushes_sent == self.events + self.dead_letters
-        return balanced and not self.lost and not self.duplicated and self.outages_sent == self.outages_routed
+        return (
+            balanced
+            and not self.lost
+            and not self.duplicated
+            and not self.unexpected
+            and self.outages_sent == self.outages_routed
+        )
 
 
 class _Findings:
@@ -97,11 +111,11 @@ class _Findings:
     def __init__(self) -> None:
         self.lost: dict[str, list[str]] = defaultdict(list)
         self.duplicated: dict[str, list[str]] = defaultdict(list)
+        self.unexpected: dict[str, list[str]] = defaultdict(list)
 
     def details(self) -> dict[str, list[str]]:
-        return {f"lost: {name}": items for name, items in self.lost.items()} | {
-            f"duplicated: {name}": items for name, items in self.duplicated.items()
-        }
+        kinds = {"lost": self.lost, "duplicated": self.duplicated, "unexpected": self.unexpected}
+        return {f"{kind}: {name}": items for kind, named in kinds.items() for name, items in named.items()}
 
 
 def reconcile(truth: Truth, found: Found, meters: int) -> Summary:
@@ -112,6 +126,8 @@ def reconcile(truth: Truth, found: Found, meters: int) -> Summary:
     for name, ids in (
         ("events not behind split", found.event_ids - found.routed_ids),
         ("events not in ClickHouse", found.kept_ids - found.stored_ids),
+        ("jobs without an acknowledgement", truth.jobs - found.acknowledged),
+        ("acknowledgements not in ClickHouse", found.acknowledged - found.acknowledged_stored),
     ):
         if ids:
             wrong.lost[name] += sorted(ids)
@@ -126,7 +142,8 @@ def reconcile(truth: Truth, found: Found, meters: int) -> Summary:
         outages_routed=outages_routed,
         lost=sum(map(len, wrong.lost.values())),
         duplicated=sum(map(len, wrong.duplicated.values())),
-        details={name: items[:5] for name, items in wrong.details().items()},
+        unexpected=sum(map(len, wrong.unexpected.values())),
+        details={name: items[:5] for name, items in wrong.details().items() if items},
     )
 
 
@@ -143,6 +160,9 @@ def _intervals(truth: Truth, found: Found, wrong: _Findings) -> int:
             stored += 1
         if rows and len(rows) > 1:
             wrong.duplicated["intervals"].append(name)
+    wrong.unexpected["intervals"] += [
+        f"{key[0]} {key[1]} at {key[2]}" for key in found.intervals.keys() - truth.intervals.keys()
+    ]
     return stored
 
 
@@ -151,6 +171,7 @@ def _pushes(truth: Truth, found: Found, wrong: _Findings) -> tuple[int, int, int
     arrived = _arrived(found)
     outages = _by_alarm((event.id, event.alarms) for event in found.outages)
     tampers = _by_alarm((event.id, (event.alarm_id,)) for event in found.tampers)
+    _unexpected(truth, found, arrived, wrong)
     events = letters = sent = routed = 0
     for push in truth.pushes:
         key = (push["meter"], push["what"], push["meter_time"])
@@ -182,6 +203,28 @@ def _pushes(truth: Truth, found: Found, wrong: _Findings) -> tuple[int, int, int
     return events, letters, sent, routed
 
 
+def _unexpected(truth: Truth, found: Found, arrived: Mapping[PushKey, Any], wrong: _Findings) -> None:
+    """What nobody sent: events of no push, what rests on no alarm or turns it round, dead letters of good or of no bytes."""
+    good = {(p["meter"], p["what"], p["meter_time"]) for p in truth.pushes if not p["what"].startswith(BAD)}
+    wrong.unexpected["events of no push"] += [
+        f"{what} of {meter} at {at}" for meter, what, at in arrived.keys() - good if what != _OWN
+    ]
+    kinds = {alarm.id: str(alarm.kind) for alarm in found.alarms}
+    for outage in found.outages:
+        if any(kinds.get(alarm) != outage.kind for alarm in outage.alarms) or not outage.alarms:
+            wrong.unexpected["outages of no such alarm"].append(outage.id)
+    for tamper in found.tampers:
+        if kinds.get(tamper.alarm_id) != tamper.kind:
+            wrong.unexpected["tampers of no such alarm"].append(tamper.id)
+    bad = [push for push in truth.pushes if push["what"].startswith(BAD)]
+    due: set[str] = set().union(*(found.dead_letter_digests.get(d, ()) for push in bad for d in _digests(push)))
+    wrong.unexpected["dead letters of no bad push"] += sorted({letter.id for letter in found.dead_letters} - due)
+
+
+def _digests(push: Mapping[str, Any]) -> tuple[str, ...]:
+    return (push["sha256"], *push.get("wire", ()))
+
+
 def _arrived(found: Found) -> dict[PushKey, dict[str, Mapping[str, Any]]]:
     """Events by what they state; each with its id and, for registers, its values."""
     arrived: dict[PushKey, dict[str, Mapping[str, Any]]] = defaultdict(dict)
@@ -198,14 +241,14 @@ def _compare_values(push: Mapping[str, Any], values: Mapping[str, Any], name: st
     if push["what"] != "registers":
         return
     for obis, raw in push["values"]:
-        if obis in values and values[obis] != raw:
+        if obis not in values:
+            wrong.lost["registers"].append(f"{name}: {obis}")
+        elif values[obis] != raw:
             wrong.lost["registers of another value"].append(f"{name}: {obis} {values[obis]!r} is not {raw!r}")
-    if not any(obis in values for obis, _ in push["values"]):
-        wrong.lost["registers without a value"].append(name)
 
 
 def _dead_lettered(push: Mapping[str, Any], found: Found) -> bool:
-    return any(digest in found.dead_letter_digests for digest in (push["sha256"], *push.get("wire", ())))
+    return any(digest in found.dead_letter_digests for digest in _digests(push))
 
 
 def _by_alarm(events: Iterable[tuple[str, Sequence[str]]]) -> dict[str, set[str]]:
