@@ -41,6 +41,13 @@ JOB_CODES = {
 """Codes of job results and of dead letters for job records, with their meaning."""
 
 
+RECORD_CODES = {
+    "record-unexpected": "a record of another kind than its topic holds",
+    "key-mismatch": "a record of hes.meters under another key than its meter's id",
+}
+"""Codes of dead letters for records of hes.meters, beside the codec's avro-*, with their meaning."""
+
+
 class JobError(Exception):
     """A job cannot be done: a code of `JOB_CODES` or of the codec, a sentence, and whether trying again can help."""
 

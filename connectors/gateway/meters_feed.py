@@ -102,6 +102,7 @@ class MetersFeed:
                 changes, bad = read_changes(records, self._runtime.codec)
             except RegistryError as error:
                 self._log.warning("registry", reason=str(error))
+                self.moved_at = self._runtime.clock.monotonic()
                 if self._stop.wait(1.0):
                     return []
             else:

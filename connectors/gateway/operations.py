@@ -58,8 +58,8 @@ class Found:
 class Shapes:
     """Profile shapes and scaler-units that meters have told, so that the next read of a meter takes one request.
 
-    Kept by meter, not by type: scalers follow from the transformers that a meter is set up for. They are asked again when the
-    meter has another template or firmware, and once a week, since a meter may be set up anew.
+    Kept by meter, not by type: scalers follow from the transformers that a meter is set up for. They are asked again when
+    the meter has another template or firmware, and once a week, since a meter may be set up anew.
     """
 
     def __init__(self) -> None:

@@ -96,6 +96,7 @@ class Visit:
             link = await self._open(order, task)
             associated = await self._drive(link, associate(self._association(order.template.pull)))
         except Exception as error:  # noqa: BLE001 - the job is told; a bug in one visit must not take the others along
+            self.failed = True
             self._fail(task, error, Found())
             self._host.unreachable(self.meter, error)
         else:

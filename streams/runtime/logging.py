@@ -10,6 +10,9 @@ import structlog
 
 from streams.runtime.settings import Log
 
+# Never a frame's locals: they may be keys, passwords or deciphered telegrams (rule 8).
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def configure(service: str, settings: Log) -> None:
     """Send structlog's and the standard library's records through one formatter. Call once, before anything logs."""
@@ -22,9 +25,9 @@ def configure(service: str, settings: Log) -> None:
     ]
     json = settings.format == "json"
     last: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [_TRACEBACKS, structlog.processors.JSONRenderer()]
         if json
-        else [structlog.dev.ConsoleRenderer()]
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 from connectors.clickhouse.errors import CODES as SINK
-from connectors.gateway.errors import ALARM_CODES, JOB_CODES, PUSH_CODES
+from connectors.gateway.errors import ALARM_CODES, JOB_CODES, PUSH_CODES, RECORD_CODES
 from connectors.protocols.dlms.errors import CODES as DLMS
 from schemas.codec import CODES as CODEC
 from schemas.topology import load
@@ -18,7 +18,15 @@ from streams.runtime import metrics
 ROOT = Path(__file__).parents[2]
 
 
-PAGES = {"dlms": DLMS, "push": PUSH_CODES, "alarm": ALARM_CODES, "job": JOB_CODES, "codec": CODEC, "sink": SINK}
+PAGES = {
+    "dlms": DLMS,
+    "push": PUSH_CODES,
+    "alarm": ALARM_CODES,
+    "job": JOB_CODES,
+    "record": RECORD_CODES,
+    "codec": CODEC,
+    "sink": SINK,
+}
 
 
 @pytest.mark.parametrize("codes", PAGES.values(), ids=PAGES)

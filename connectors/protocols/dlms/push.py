@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from connectors.protocols.dlms import axdr
 from connectors.protocols.dlms.apdus import DATA_NOTIFICATION, EVENT_NOTIFICATION, EventNotification, parse_notification
-from connectors.protocols.dlms.ciphering import AUTHENTICATED, Deciphered, KeyLookup, Keys, decipher
+from connectors.protocols.dlms.ciphering import (
+    AUTHENTICATED,
+    CIPHERED_TAGS,
+    GENERAL_CIPHERING,
+    GENERAL_SIGNING,
+    Deciphered,
+    KeyLookup,
+    Keys,
+    decipher,
+)
 from connectors.protocols.dlms.cosem import LOGICAL_DEVICE_NAME, try_datetime
 from connectors.protocols.dlms.errors import CipherError, DlmsError
 from connectors.protocols.dlms.framing import Apdu
@@ -18,6 +27,7 @@ from connectors.protocols.dlms.template import PushTemplate
 GENERIC = PushTemplate()
 _PLAIN = (DATA_NOTIFICATION, EVENT_NOTIFICATION)
 _BLOCK = 0xE0
+_SEALED = CIPHERED_TAGS | {GENERAL_CIPHERING, GENERAL_SIGNING}
 
 
 def read_push(
@@ -31,7 +41,7 @@ def read_push(
     data, transport = (apdu.data, apdu.transport) if isinstance(apdu, Apdu) else (apdu, RAW)
     if data[:1] == bytes((_BLOCK,)):
         raise DlmsError("block-transfer", "one block of a general block transfer is no whole APDU: assemble it first")
-    if data and data[0] in _PLAIN:
+    if not data or data[0] not in _SEALED:
         return read_plain(data, transport, template)
     opened, authenticated = unlock(data, lookup, verify=verify)
     return with_cipher(read_plain(opened.plain, transport, template), opened, authenticated=authenticated)

@@ -313,3 +313,9 @@ def test_stream_and_assembler_are_what_decode_stream_is() -> None:
     stream, assembler = PushStream(), Assembler(lookup)
     found = [t for octet in GOOD for item in stream.feed(bytes((octet,))) for t in assembler.read(item)]
     assert found == list(decode_stream(GOOD, lookup))
+
+
+def test_an_apdu_that_is_no_push_is_named_as_what_it_is() -> None:
+    (error,) = decode_stream(bytes.fromhex("0001 0001 0010 0004 0E01 0203".replace(" ", "")), lambda _: None)
+    assert isinstance(error, TelegramError)
+    assert error.code == "dlms-apdu-unknown"
