@@ -16,9 +16,15 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from connectors.cli.bench.split import count
+from connectors.cli.demo.gather import gather
 from connectors.cli.demo.play import play
 from connectors.cli.demo.stage import Scale, Stage
+from connectors.cli.demo.watch import Watch
+from connectors.cli.replaying import Replay, Wanted
 from connectors.local.home import Home
+from schemas.records import AlarmKind
+from streams.runtime.kafka import admin_client
 from streams.runtime.tracing import header
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("jvm"), pytest.mark.timeout(400)]
@@ -49,6 +55,39 @@ def test_everything_is_accounted_for_and_a_plain_consumer_reads_every_topic(tmp_
             assert getattr(summary, name) > 0, (name, summary)
         for topic, records in WRITTEN.items():
             assert _plainly_read(stage, topic) == records, topic
+        _replayed_nothing_changes(stage, tmp_path)
+
+
+def _replayed_nothing_changes(stage: Stage, folder: Path) -> None:
+    """All that meters pushed once more, and the alarms alone: the same ids, the same rows, nothing new for the OMS."""
+    given = stage.settings
+    wanted = Wanted("", None, None, 0, 0, ())
+    window = (0, 4_000_000_000_000)
+    before, outages = gather(given, window), count(admin_client(given.kafka), "oms.outages")
+    again = Replay(given, folder, wanted).topic("hes.frames", restart=False)
+    # The gateway's own alarms, about telegrams that do not authenticate, are not raised again (rule 12).
+    pushed = [alarm for alarm in before.alarms if alarm.kind is not AlarmKind.SECURITY]
+    assert again["events"] >= len(before.registers) + len(pushed) > 0
+    alarms = Replay(given, folder, wanted).topic("hes.alarms", restart=False)
+    assert alarms["replayed"] >= len(before.alarms)
+    watch = Watch(stage, time.monotonic)
+    still = 0
+    until = time.monotonic() + 60
+    while still < 3:
+        assert time.monotonic() < until, "the replay does not come to an end"
+        still = still + 1 if watch.drained() else 0
+        time.sleep(0.3)
+    after = gather(given, window)
+    assert (after.event_ids, after.routed_ids, after.stored_ids) == (before.event_ids, before.routed_ids, before.stored_ids)
+    assert after.intervals == before.intervals
+    assert {letter.id for letter in after.dead_letters} == {letter.id for letter in before.dead_letters}
+    assert count(admin_client(given.kafka), "oms.outages") == outages
+    reached = Replay(given, folder, Wanted("", None, None, 0, 0, ("oms",))).topic("hes.alarms", restart=False)
+    assert reached["replay_id"] != alarms["replay_id"]
+    while count(admin_client(given.kafka), "oms.outages") == outages:
+        assert time.monotonic() < until + 30, "the OMS was to be reached, and is not"
+        time.sleep(0.3)
+    assert {event.id for event in gather(given, window).outages} == {event.id for event in before.outages}
 
 
 def _plainly_read(stage: Stage, topic: str) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from connectors.cli import context
-from connectors.cli.failure import DONE_WITH_FAILURES, CommandError, unreachable
+from connectors.cli.failure import DONE_WITH_FAILURES, CommandError, unreachable, usage
 from connectors.cli.output import FormatOption, dumps, emit, progress, row_of, say
 from connectors.cli.topics import decoded, read_topic
 from schemas.codec import CodecError
@@ -22,7 +22,9 @@ from streams.runtime.settings import Settings
 from streams.runtime.tracing import headers_of
 
 TOPIC = "hes.meters"
-meters = typer.Typer(help="The meter registry: import shipment files, list, show.", no_args_is_help=True)
+_PLACE = ("feeder", "transformer", "time_zone", "life_support", "groups", "segment", "network")
+"""What belongs to the place, not to the meter that hangs there."""
+meters = typer.Typer(help="The meter registry: import shipment files, list, show, exchange.", no_args_is_help=True)
 
 
 @meters.command("import")
@@ -67,12 +69,16 @@ def import_rows(given: Settings, rows: list[Any]) -> None:
             key_store(given).put_many(keys)
         except KeyStoreError as error:
             raise CommandError(str(error)) from error
-    codec, clock = context.codec(given), SystemClock()
-    publisher = Publisher(given.kafka, "hes-cli")
+    now = SystemClock().now_ms()
+    send_meters(given, [replace(row.meter, updated_at=now) for row in rows])
+
+
+def send_meters(given: Settings, records: list[Meter]) -> None:
+    """Write meters to the registry, and wait until Kafka has them."""
+    codec, publisher = context.codec(given), Publisher(given.kafka, "hes-cli")
     try:
-        with progress(len(rows), "importing meters") as bar:
-            for row in rows:
-                meter = replace(row.meter, updated_at=clock.now_ms())
+        with progress(len(records), "writing meters") as bar:
+            for meter in records:
                 headers = headers_of(meter, source="cli", at_ms=meter.updated_at)
                 publisher.send(TOPIC, meter.id, codec.encode(meter), headers)
                 bar.advance(bar.task_ids[0])
@@ -119,6 +125,28 @@ def show(meter_id: Annotated[str, typer.Argument(metavar="ID", help="the meter's
     if meter is None:
         raise CommandError(f"there is no meter {meter_id}", mend="`hes meters list` shows those that are known")
     print(dumps(row_of(meter)))
+
+
+@meters.command()
+def exchange(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="the meter that was taken down")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="the meter that hangs in its place; imported before")],
+) -> None:
+    """Note that a meter was exchanged: the new one takes over the place (transformer, feeder, groups, life support)."""
+    given = context.settings()
+    known = registry(given)
+    for meter_id in (old, new):
+        if meter_id not in known:
+            raise CommandError(f"there is no meter {meter_id}", mend="`hes meters list` shows those that are known")
+    if old == new or known[old].state is MeterState.EXCHANGED:
+        raise usage(
+            f"{old} cannot be exchanged for {new}", "give two meters; the old one must not have been exchanged before"
+        )
+    now = SystemClock().now_ms()
+    gone = replace(known[old], state=MeterState.EXCHANGED, exchanged_for=new, updated_at=now)
+    place = {name: getattr(known[old], name) for name in _PLACE}
+    send_meters(given, [gone, replace(known[new], state=MeterState.NORMAL, updated_at=now, **place)])
+    print(dumps({"exchanged": old, "for": new}))
 
 
 def registry(given: Settings) -> dict[str, Meter]:

@@ -1,0 +1,162 @@
+"""A lean reader of many meters at once: one protocol object a connection, callbacks only, the library's own sessions.
+
+What a session yields is written with eight octets before it; what comes is cut by those eight octets and sent in. There
+is no task a session, only one a slot of concurrency, and it sleeps while a session runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from connectors.protocols.dlms.client_apdus import CLOSED, Session
+
+_HEADER = 8
+_NOTIFICATIONS = (0x0F, 0xC2)
+
+
+class LeanLink(asyncio.Protocol):
+    """One connection through the wrapper that runs one session and closes. `ended` gets the result and the error."""
+
+    __slots__ = ("_buffer", "_ended", "_head", "_session", "_transport", "busy_since")
+
+    def __init__(
+        self, client: int, server: int, session: Session[Any], ended: Callable[[Any, Exception | None], None]
+    ) -> None:
+        self._head = b"\x00\x01" + client.to_bytes(2, "big") + server.to_bytes(2, "big")
+        self._session: Session[Any] | None = session
+        self._ended = ended
+        self._buffer = b""
+        self._transport: asyncio.Transport | None = None
+        self.busy_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but inheritance
+        self._advance(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Answers; mostly one whole answer at a time."""
+        if self._buffer:
+            data = self._buffer + data
+        while len(data) >= _HEADER:
+            end = _HEADER + (data[6] << 8 | data[7])
+            if data[:2] != b"\x00\x01":
+                self._end(None, ConnectionError("what came is no wrapper frame"))
+                return
+            if len(data) < end:
+                break
+            apdu, data = data[_HEADER:end], data[end:]
+            if apdu[0] not in _NOTIFICATIONS:
+                self._advance(apdu)
+        self._buffer = data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The session is told; what it makes of it is its end."""
+        if self._session is not None:
+            self._advance(CLOSED)
+        if self._session is not None:
+            self._end(None, exc or ConnectionError("the meter closed the connection"))
+
+    def abandon(self) -> None:
+        """No answer in time."""
+        self._end(None, TimeoutError("no answer in time"))
+
+    def _advance(self, apdu: bytes | None) -> None:
+        session, transport = self._session, self._transport
+        if session is None or transport is None:
+            return
+        try:
+            out = session.send(apdu)  # type: ignore[arg-type]  # a generator is started with None
+        except StopIteration as stop:
+            self._end(stop.value, None)
+        except Exception as error:  # noqa: BLE001 - counted by whoever runs the session, and told
+            self._end(None, error)
+        else:
+            if out:
+                self.busy_since = time.monotonic()
+                transport.write(self._head + len(out).to_bytes(2, "big") + out)
+
+    def _end(self, result: Any, error: Exception | None) -> None:
+        self._session = None
+        if self._transport is not None:
+            self._transport.close()
+        self._ended(result, error)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run came to."""
+
+    sessions: int = 0
+    rows: int = 0
+    failed: int = 0
+    first_failure: str = ""
+
+    def fail(self, where: str, error: Exception) -> None:
+        """Count a session that did not bring what was wanted."""
+        self.failed += 1
+        self.first_failure = self.first_failure or f"{where}: {error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A meter to be read: where it is, and a new session with it whenever asked, which returns how many rows it read."""
+
+    host: str
+    port: int
+    client: int
+    server: int
+    begin: Callable[[], Session[int]]
+
+
+async def read_all(visits: list[Visit], sessions: int, concurrency: int, timeout_s: float = 20.0) -> Tally:
+    """Visit round and round until so many sessions have ended, so many at a time."""
+    tally = Tally()
+    order = iter(range(sessions))
+    links: dict[int, LeanLink] = {}
+    slots = [_slot(slot, visits, order, tally, links) for slot in range(min(concurrency, sessions))]
+    watch = asyncio.create_task(_watch(links, timeout_s))
+    try:
+        await asyncio.gather(*slots)
+    finally:
+        watch.cancel()
+    return tally
+
+
+async def _slot(slot: int, visits: list[Visit], order: Any, tally: Tally, links: dict[int, LeanLink]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in order:
+        visit = visits[number % len(visits)]
+        done: asyncio.Future[None] = loop.create_future()
+
+        def ended(
+            rows: int | None, error: Exception | None, visit: Visit = visit, done: asyncio.Future[None] = done
+        ) -> None:
+            if error is None and rows is not None:
+                tally.sessions += 1
+                tally.rows += rows
+            else:
+                tally.fail(f"{visit.host}:{visit.port}", error or ValueError("nothing read"))
+            if not done.done():
+                done.set_result(None)
+
+        link = links[slot] = LeanLink(visit.client, visit.server, visit.begin(), ended)
+        try:
+            await loop.create_connection(lambda link=link: link, visit.host, visit.port)  # type: ignore[misc]  # the default binds each turn's link
+        except OSError as error:
+            tally.fail(f"{visit.host}:{visit.port}", error)
+            continue
+        await done
+
+
+async def _watch(links: dict[int, LeanLink], timeout_s: float) -> None:
+    while True:
+        await asyncio.sleep(1)
+        late = time.monotonic() - timeout_s
+        for link in list(links.values()):
+            if 0 < link.busy_since < late:
+                link.abandon()

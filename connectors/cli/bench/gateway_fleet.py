@@ -1,0 +1,129 @@
+"""The fleet that `hes bench gateway` reads, in a process of its own; its truth; and jDLMS as another reader of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from connectors.cli.failure import CommandError
+from connectors.protocols.dlms.profile import Profile
+from connectors.protocols.dlms.profile_columns import Values
+
+_PEER = Path(__file__).resolve().parents[3] / "tests" / "peers" / "jdlms"
+_JVM = ("-Xmx512m", "-XX:+UseSerialGC")  # the collector that takes the least CPU for this
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What a meter of the own fleet holds."""
+
+    port: int
+    title: bytes
+    ek: bytes = field(repr=False)
+    ak: bytes = field(repr=False)
+    scalers: tuple[int, ...]
+    ends: bytes
+    statuses: bytes
+    values: tuple[Values, ...]
+
+    def check(self, profile: Profile) -> None:
+        """Raise ValueError where a profile is not what the meter holds, to the last value and scaler."""
+        if profile.ends.tobytes() != self.ends:
+            raise ValueError("the times read are not the meter's")
+        if profile.statuses is None or profile.statuses.tobytes() != self.statuses:
+            raise ValueError("the statuses read are not the meter's")
+        for channel, scaler, values in zip(profile.channels, self.scalers, self.values, strict=True):
+            found = channel.values
+            same = (
+                isinstance(values, np.ndarray) and found.tobytes() == values.tobytes()
+                if isinstance(found, np.ndarray)
+                else found == values
+            )
+            if not same or channel.scaler != scaler:
+                raise ValueError(f"the values or the scaler of {channel.obis} are not the meter's")
+
+
+def read_truth(path: Path) -> list[Truth]:
+    """The file that the fleet writes; see `connectors.simulator.load`."""
+    return [_truth(line) for line in path.read_text().splitlines()]
+
+
+def _truth(line: str) -> Truth:
+    head, *rows = line.split(" | ")
+    port, title, ek, ak, *scalers = head.split(" ")
+    cells = [row.split(",") for row in rows]
+    columns: list[Values] = []
+    for column in list(zip(*cells, strict=True))[2:]:
+        numbers = tuple(None if cell == "-" else int(cell) for cell in column)
+        columns.append(numbers if None in numbers else np.array(numbers, np.int64))
+    ends, statuses = (np.array([int(row[i]) for row in cells], np.int64).tobytes() for i in (0, 1))
+    return Truth(
+        int(port), bytes.fromhex(title), bytes.fromhex(ek), bytes.fromhex(ak), tuple(map(int, scalers)), ends, statuses,
+        tuple(columns),
+    )  # fmt: skip
+
+
+@contextmanager
+def own_fleet(meters: int, block: int, say: Callable[[str], None]) -> Iterator[Path]:
+    """A fleet in a process of its own; gives the truth file. Raises CommandError where it does not come up."""
+    say(f"starting {meters} meters in a process of their own")
+    with tempfile.TemporaryDirectory(prefix="hes-bench-") as folder:
+        truth = Path(folder) / "truth.txt"
+        command = [sys.executable, "-m", "connectors.simulator.load", "--truth", str(truth)]
+        command += ["--meters", str(meters), "--block", str(block)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as fleet:  # noqa: S603 - our own module
+            try:
+                line = fleet.stdout.readline() if fleet.stdout else ""
+                if not line.startswith("{"):
+                    raise CommandError("the bench's fleet did not start; its own words are above")
+                yield truth
+            finally:
+                fleet.terminate()
+                fleet.communicate()
+
+
+def jdlms(truth: Path, auth: str, concurrency: int, warm: int, sessions: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """What a jDLMS client makes of the same fleet, its JVM warm: sessions, rows, failed, seconds, cpu_s."""
+    folder = _build(say)
+    say(f"jDLMS: {warm:,} sessions to warm up, then {sessions:,}")
+    classpath = os.pathsep.join((str(folder / "classes"), str(folder / "lib" / "*")))
+    command = ["java", *_JVM, "-cp", classpath, "peer.Reader", str(truth), auth, *map(str, (concurrency, warm, sessions))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the peer just built
+    if done.returncode or not done.stdout.startswith("{"):
+        raise CommandError(f"the jDLMS reader failed: {done.stderr.strip()[-300:] or done.stdout.strip()[-300:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _build(say: Callable[[str], None]) -> Path:
+    """The folder with the reader's classes and jars; built once for each version of its sources."""
+    if not _PEER.is_dir():
+        raise CommandError("jDLMS as a peer needs tests/peers/jdlms: run the bench from a checkout of the sources")
+    for tool in ("java", "mvn"):
+        if shutil.which(tool) is None:
+            raise CommandError(f"{tool} is not on the PATH: jDLMS needs a JDK and Maven")
+    sources = sorted(path for path in _PEER.rglob("*") if path.suffix in {".xml", ".java"})
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hes" / "test-peers" / f"jdlms-{digest}"
+    if not (folder / "built").exists():
+        say("building the jDLMS reader, once")
+        command: Sequence[str] = (
+            "mvn", "-q", "-B", f"-Dpeer.build={folder}", "compiler:compile", "dependency:copy-dependencies",
+        )  # fmt: skip
+        done = subprocess.run(command, cwd=_PEER, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
+        if done.returncode:
+            raise CommandError(f"the jDLMS reader does not build: {(done.stdout + done.stderr).strip()[-300:]}")
+        (folder / "built").touch()
+    return folder
