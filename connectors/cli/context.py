@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -33,9 +32,6 @@ def settings() -> Settings:
         raise usage(
             f"the settings cannot be read: {error}", "correct the environment or the file that HES_SETTINGS names"
         ) from error
-    if not os.environ.get("HES_DEBUG"):
-        # A client says every tenth of a second that a broker is away; the command says it once. Services have their own log.
-        logging.getLogger("librdkafka").addHandler(logging.NullHandler())
     # The demo has a home of its own, and counts where no other stack runs.
     for place in (home(), Home.of(home().data("demo"))):
         if (endpoints := running_endpoints(place.root)) is not None:

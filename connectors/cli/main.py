@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
 
+import structlog
 import typer
 
 from connectors.cli.failure import DONE_WITH_FAILURES, CommandError
@@ -38,6 +40,21 @@ def options(
     """Take what holds for every command."""
     if debug:
         os.environ[_DEBUG] = "1"
+    _quieten(debug=debug)
+
+
+def _quieten(*, debug: bool) -> None:
+    """Keep libraries and services off stdout, and off stderr unless they are asked: a command speaks for itself.
+
+    `hes run` sets up a service's own log after this.
+    """
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    if not debug:
+        # librdkafka writes to stderr itself where no handler takes its records, hundreds of them in an outage.
+        logging.getLogger("librdkafka").addHandler(logging.NullHandler())
 
 
 def main() -> None:
