@@ -1,19 +1,27 @@
 """Opening and closing an application association (ACSE in BER; IEC 62056-5-3, 8.4 and 9.4).
 
-    idle ──AARQ──▶ pending ──AARE accepted──▶ associated ──RLRQ──▶ closing ──RLRE, or the meter closes──▶ idle
-                      └──AARE refused, exception-response, confirmed-service-error──▶ idle, as a PeerError
+    idle ──AARQ──▶ pending ──AARE accepted──▶ [passes 3 and 4] ──▶ associated ──RLRQ──▶ closing ──RLRE, or it closes──▶ idle
+                      └──AARE refused, exception-response, confirmed-service-error, no proof──▶ idle, as a PeerError
 
-Logical-name referencing without ciphering, with no authentication or a password (low level security). The password goes
-into the AARQ and nowhere else.
+Logical or short names, with no authentication, a password (low level security) or `hls`, in clear or through a channel of
+`security`. With a channel that ciphers, every session goes through `security.secured`, these here included. The password
+goes into the AARQ and nowhere else.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import IntFlag
+from typing import TYPE_CHECKING
 
+from connectors.protocols.dlms.ber import fields, inner, integer, malformed, read_tlv, tlv
 from connectors.protocols.dlms.client_apdus import CONFIRMED_SERVICE_ERROR, Session, not_an_answer
-from connectors.protocols.dlms.errors import DecodeError, PeerError
+from connectors.protocols.dlms.errors import CipherError, DecodeError, PeerError
+
+if TYPE_CHECKING:  # both stand on this module
+    from connectors.protocols.dlms.hls import Hls
+    from connectors.protocols.dlms.security import Channel
 
 AARQ, AARE, RLRQ, RLRE = 0x60, 0x61, 0x62, 0x63
 
@@ -23,6 +31,9 @@ class Conformance(IntFlag):
 
     GENERAL_PROTECTION = 1 << 22
     GENERAL_BLOCK_TRANSFER = 1 << 21
+    READ = 1 << 20
+    WRITE = 1 << 19
+    UNCONFIRMED_WRITE = 1 << 18
     ATTRIBUTE_0_WITH_SET = 1 << 15
     PRIORITY = 1 << 14
     ATTRIBUTE_0_WITH_GET = 1 << 13
@@ -30,8 +41,10 @@ class Conformance(IntFlag):
     BLOCK_TRANSFER_WITH_SET = 1 << 11
     BLOCK_TRANSFER_WITH_ACTION = 1 << 10
     MULTIPLE_REFERENCES = 1 << 9
+    INFORMATION_REPORT = 1 << 8
     DATA_NOTIFICATION = 1 << 7
     ACCESS = 1 << 6
+    PARAMETERIZED_ACCESS = 1 << 5
     GET = 1 << 4
     SET = 1 << 3
     SELECTIVE_ACCESS = 1 << 2
@@ -54,13 +67,45 @@ PROPOSED = (
 """What a client proposes unless the template says less."""
 
 
+PROPOSED_SHORT_NAMES = (
+    Conformance.READ
+    | Conformance.WRITE
+    | Conformance.MULTIPLE_REFERENCES
+    | Conformance.INFORMATION_REPORT
+    | Conformance.PARAMETERIZED_ACCESS
+)
+"""The same of a client that uses short names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Association:
-    """How to associate: a password means low level security, none means no authentication."""
+    """How to associate: a password means low level security, `hls` high, neither means no authentication.
+
+    Raises ValueError where the parts do not fit.
+    """
 
     password: bytes | None = field(default=None, repr=False)
     conformance: Conformance = PROPOSED
     max_receive_pdu: int = 0xFFFF  # octets; what the meter may send at once
+    hls: Hls | None = None
+    channel: Channel | None = None
+    """Keys and system titles, for ciphering and for what `hls` needs of them."""
+    short_names: bool = False
+    user: int | None = None
+    """Which of several users of this client (calling-AE-invocation-id), 0 to 255."""
+
+    def __post_init__(self) -> None:
+        if self.hls is not None and self.password is not None:
+            raise ValueError("a password and high level security: a meter has one of them for a client")
+        if self.hls is not None and self.short_names:
+            raise ValueError("high level security with short names is not supported")
+        if self.hls is not None and self.hls.titled and self.channel is None:
+            raise ValueError(f"authentication with {self.hls.mechanism.name} needs a channel: system title and keys")
+
+    @property
+    def ciphered(self) -> bool:
+        """Whether the application context is one with ciphering."""
+        return self.channel is not None and self.channel.ciphered
 
 
 @dataclass(slots=True)
@@ -70,6 +115,7 @@ class Associated:
     conformance: Conformance
     max_send_pdu: int  # octets; the longest APDU that the meter takes; 0 is no limit
     negotiated: bool = True  # False where the AARE had no user-information and the proposal is taken for agreed
+    system_title: bytes | None = None  # the meter's, where it named one
     invoke_id: int = field(default=0, init=False)
 
     def next_invoke_id(self) -> int:
@@ -78,10 +124,11 @@ class Associated:
         return self.invoke_id
 
 
-_LN_CONTEXT = bytes.fromhex("A1 09 06 07 60 85 74 05 08 01 01")  # application context name: logical names, no ciphering
-_LOW_LEVEL = bytes.fromhex("8A 02 07 80 8B 07 60 85 74 05 08 02 01")  # ACSE requirement: authentication; mechanism: low
-_INITIATE = bytes.fromhex("01 00 00 00 06 5F 1F 04 00")  # no dedicated key, response allowed, no QoS, DLMS 6, conformance
-_RELEASE = bytes((RLRQ, 3, 0x80, 1, 0))  # reason: normal
+_CONTEXT = bytes.fromhex("60 85 74 05 08 01")  # 1 logical names, 2 short names, 3 and 4 the same with ciphering
+_MECHANISM = bytes.fromhex("60 85 74 05 08 02")
+_LOW = 1
+_REQUIREMENTS = bytes.fromhex("8A 02 07 80")  # sender-acse-requirements: authentication
+_NORMAL = bytes((0x80, 1, 0))  # reason of a release
 _SUBJECT = "association"
 
 _RESULTS = {1: "rejected-permanent", 2: "rejected-transient"}
@@ -89,7 +136,7 @@ _AUTHENTICATION = "check the password, the client address and the authentication
 _DIAGNOSTICS: dict[int, tuple[str, str]] = {
     0: ("null", "compare client address, authentication and conformance with the template"),
     1: ("no-reason-given", "compare client address, authentication and conformance with the template"),
-    2: ("application-context-name-not-supported", "the meter wants short names or ciphering: correct the template"),
+    2: ("application-context-name-not-supported", "the meter wants short names, ciphering or none: correct the template"),
     3: ("calling-AP-title-not-recognized", "the meter wants another system title of the client"),
     11: ("authentication-mechanism-name-not-recognised", "the meter has another authentication for this client address"),
     12: ("authentication-mechanism-name-required", "the meter wants authentication: set it in the template"),
@@ -100,80 +147,175 @@ _PROVIDER = {0: "null", 1: "no-reason-given", 2: "no-common-acse-version"}
 
 
 def associate(config: Association) -> Session[Associated]:
-    """Open an association. PeerError "peer-association-refused" with the meter's diagnostic and what to do about it."""
-    answer = yield aarq(config)
+    """Open an association. PeerError "peer-association-refused" with the meter's diagnostic and what to do about it,
+    "peer-authentication" where the meter cannot prove itself.
+    """
+    challenge = b"" if config.hls is None else config.hls.challenge()
+    answer = yield aarq(config, challenge)
     if not answer:
         detail = f"{_SUBJECT}: the meter closed the connection: check the client address in the template, or try again"
         raise PeerError("peer-closed", detail, retry=True)
     if answer[0] != AARE:
         raise not_an_answer(answer, _SUBJECT)
-    return read_aare(answer, config)
+    link = read_aare(answer, config)
+    if config.hls is not None:
+        yield from config.hls.authenticate(link, challenge, _challenge(answer, config.hls), config.channel)
+    if config.channel is not None:
+        config.channel.established()
+    return link
 
 
-def release() -> Session[None]:
-    """Close the association. A meter that closes the connection instead, or answers anything else, is as good."""
-    yield _RELEASE
+def release(config: Association | None = None) -> Session[None]:
+    """Close the association. A meter that closes the connection instead, or answers anything else, is as good.
+
+    With the `config` of a ciphered association the request is protected, so that nobody else can close it.
+    """
+    content = _NORMAL
+    if config is not None and config.channel is not None and config.channel.ciphered:
+        content += tlv(0xBE, tlv(0x04, config.channel.seal_initiate(_initiate(config))))
+    yield tlv(RLRQ, content)
 
 
-def aarq(config: Association) -> bytes:
-    """The association request."""
-    initiate = _INITIATE + config.conformance.to_bytes(3, "big") + config.max_receive_pdu.to_bytes(2, "big")
-    parts = [_LN_CONTEXT]
-    if config.password is not None:
-        parts += [_LOW_LEVEL, _tlv(0xAC, _tlv(0x80, config.password))]
-    parts.append(_tlv(0xBE, _tlv(0x04, initiate)))
-    return _tlv(AARQ, b"".join(parts))
+def aarq(config: Association, challenge: bytes = b"") -> bytes:
+    """The association request. With a channel, a new association of that channel begins."""
+    channel, hls = config.channel, config.hls
+    context = 1 + config.short_names + 2 * config.ciphered
+    parts = [tlv(0xA1, tlv(0x06, _CONTEXT + bytes((context,))))]
+    if channel is not None:
+        channel.begin()
+        parts.append(tlv(0xA6, tlv(0x04, channel.title)))
+    if hls is not None and hls.certificate is not None:
+        parts.append(tlv(0xA7, tlv(0x04, hls.certificate)))
+    if config.user is not None:
+        parts.append(tlv(0xA9, tlv(0x02, bytes((config.user,)))))
+    if hls is not None or config.password is not None:
+        mechanism = _LOW if hls is None else hls.mechanism
+        parts += [_REQUIREMENTS, tlv(0x8B, _MECHANISM + bytes((mechanism,)))]
+        parts.append(tlv(0xAC, tlv(0x80, (config.password or b"") if hls is None else challenge)))
+    initiate = _initiate(config)
+    parts.append(tlv(0xBE, tlv(0x04, initiate if channel is None else channel.seal_initiate(initiate))))
+    return tlv(AARQ, b"".join(parts))
+
+
+def _initiate(config: Association) -> bytes:
+    """An initiateRequest: 01, dedicated key, response allowed, no quality of service, DLMS 6, conformance, our PDU size."""
+    key, conformance = b"", config.conformance
+    if config.channel is not None:
+        key = config.channel.dedicated_key
+        conformance |= Conformance.GENERAL_PROTECTION if config.channel.general else 0
+    dedicated = bytes((1, len(key))) + key if key else b"\0"
+    size = config.max_receive_pdu.to_bytes(2, "big")
+    return b"\x01" + dedicated + b"\0\0\x06\x5f\x1f\x04\0" + conformance.to_bytes(3, "big") + size
 
 
 def masked(apdu: bytes) -> bytes:
-    """An APDU as it may be kept: in an AARQ, each octet of the password is an asterisk."""
-    if apdu[:1] != bytes((AARQ,)):
-        return apdu
-    at = apdu.find(_LOW_LEVEL)
-    if at < 0:
-        return apdu
-    at += len(_LOW_LEVEL)
-    tag, secret, after = _read_tlv(apdu, at)
-    if tag != 0xAC:
-        return apdu
-    return apdu[:at] + _tlv(0xAC, _tlv(0x80, b"*" * len(_inner(secret, 0x80)))) + apdu[after:]
+    """An APDU as it may be kept: the octets of a password, secret or key are asterisks.
+
+    That is the authentication value of an AARQ with low level security, and what a SET, ACTION or write makes the secret of
+    an association or the key of an M-Bus device; what follows such in one request is starred with it. Challenges and
+    proofs are no secrets.
+    """
+    if apdu[:1] == bytes((AARQ,)):
+        return _masked_aarq(apdu)
+    setting = _SETS_SECRET.get(apdu[0]) if apdu else None
+    found = setting.search(apdu) if setting is not None else None
+    return apdu if found is None else apdu[: found.end()] + b"*" * (len(apdu) - found.end())
+
+
+_SETS_SECRET = {
+    0xC1: re.compile(rb"\x00\x0f\x00.\x28..\xff\x07", re.DOTALL),  # 15/0.b.40.d.e.255/7, secret
+    0xC3: re.compile(rb"\x00(\x0f\x00.\x28..\xff\x02|\x48\x00.\x18..\xff\x07)", re.DOTALL),  # its change; M-Bus key, 72/…/7
+    0x06: re.compile(rb"\x02\xfa.", re.DOTALL),  # anything of the association by short names
+}
+
+
+def _masked_aarq(apdu: bytes) -> bytes:
+    """With the authentication value starred, unless the mechanism says that it is a challenge. What cannot be read is
+    starred as a whole.
+    """
+    try:
+        body = inner(apdu, AARQ)
+        mechanism = fields(body).get(0x8B, b"")
+        if mechanism[:-1] == _MECHANISM and mechanism[-1] > _LOW:
+            return apdu
+        at = len(apdu) - len(body)
+        while at < len(apdu):
+            tag, value, at = read_tlv(apdu, at)
+            if tag == 0xAC:
+                secret = inner(value, 0x80)
+                apdu = apdu[: at - len(secret)] + b"*" * len(secret) + apdu[at:]
+    except DecodeError:
+        return apdu[:1] + b"*" * (len(apdu) - 1)
+    return apdu
 
 
 def read_aare(apdu: bytes, proposed: Association) -> Associated:
     """What the meter agreed to, or the PeerError for its refusal."""
-    fields = _fields(apdu)
-    result, source, diagnostic = _outcome(fields)
-    information = fields.get(0xBE, b"")
-    initiate = _inner(information, 0x04) if information else b""
+    found = fields(inner(apdu, AARE))
+    result, source, diagnostic = _outcome(found)
+    information = found.get(0xBE, b"")
+    initiate = inner(information, 0x04) if information else b""
     if result != 0:
         raise _refused(result, source, diagnostic, initiate)
+    title = inner(found[0xA4], 0x04) if 0xA4 in found else None
+    channel = proposed.channel
+    if channel is not None and (channel.ciphered or (proposed.hls is not None and proposed.hls.titled)):
+        channel.meet(title)
+    if channel is not None and channel.ciphered:
+        _check_context(found, proposed)
+        initiate = channel.open_initiate(initiate)
     if initiate[:1] == bytes((CONFIRMED_SERVICE_ERROR,)):
         raise not_an_answer(initiate, _SUBJECT)
-    if diagnostic == 14 and source == 0xA1:
+    if diagnostic == 14 and source == 0xA1 and proposed.hls is None:
         detail = f"{_SUBJECT}: the meter accepts only after high level security: set the authentication in the template"
         raise PeerError("peer-association-refused", detail)
     if not initiate:  # seen in the field: accepted, and not a word of what was agreed
-        return Associated(proposed.conformance, 0, negotiated=False)
-    return _agreed(initiate)
+        return Associated(proposed.conformance, 0, negotiated=False, system_title=title)
+    return _agreed(initiate, title, 0 if channel is None else channel.overhead)
 
 
-def _agreed(initiate: bytes) -> Associated:
-    """An initiateResponse: 08, optional quality of service, version, conformance, the meter's receive size, 00 07."""
+def _challenge(aare: bytes, hls: Hls) -> bytes:
+    """StoC. Raises PeerError "peer-authentication" where the meter asks for no proof, or for another kind."""
+    found = fields(inner(aare, AARE))
+    mechanism = found.get(0x89)
+    if mechanism is not None and mechanism != _MECHANISM + bytes((hls.mechanism,)):
+        detail = f"{_SUBJECT}: the meter authenticates by another mechanism ({mechanism.hex().upper()}) than was asked for"
+        raise PeerError("peer-authentication", detail)
+    if 0xAA not in found:
+        detail = f"{_SUBJECT}: the meter accepts us without proving itself: compare its security setup with the template"
+        raise PeerError("peer-authentication", detail)
+    return inner(found[0xAA], 0x80)
+
+
+def _check_context(found: dict[int, bytes], proposed: Association) -> None:
+    """The application context of an accepted association that we want ciphered."""
+    name = inner(found[0xA1], 0x06) if 0xA1 in found else b""
+    if name != _CONTEXT + bytes((3 + proposed.short_names,)):
+        detail = f"{_SUBJECT}: the meter accepts another application context ({name.hex().upper()}) than the ciphered one"
+        raise CipherError("cipher-policy", f"{detail}: compare its security setup with the template")
+
+
+def _agreed(initiate: bytes, title: bytes | None, overhead: int) -> Associated:
+    """An initiateResponse: 08, optional quality of service, version, conformance, the meter's receive size, 00 07 or FA 00.
+
+    `overhead` is what ciphering adds to a request: that much less a session may send.
+    """
     try:
         if initiate[0] != 0x08:
-            raise _malformed(f"user-information starts with {initiate[0]:#04x}: 0x08, an initiateResponse, was expected")
+            raise malformed(f"user-information starts with {initiate[0]:#04x}: 0x08, an initiateResponse, was expected")
         at = 2 if initiate[1] == 0 else 3
         version = initiate[at]
         at += 1
         if initiate[at] != 0x5F:
-            raise _malformed("the initiateResponse has no conformance block")
+            raise malformed("the initiateResponse has no conformance block")
         at += 2 if initiate[at + 1] == 0x1F else 1  # meters of the first edition leave the second tag octet out
         if version < 6 or initiate[at : at + 2] != b"\x04\x00" or len(initiate) < at + 7:
-            raise _malformed(f"DLMS version {version} and a conformance block of another form; version 6 is needed")
+            raise malformed(f"DLMS version {version} and a conformance block of another form; version 6 is needed")
     except IndexError:
-        raise _malformed("the initiateResponse is cut short") from None
+        raise malformed("the initiateResponse is cut short") from None
     conformance = Conformance(int.from_bytes(initiate[at + 2 : at + 5], "big"))
-    return Associated(conformance, int.from_bytes(initiate[at + 5 : at + 7], "big"))
+    size = int.from_bytes(initiate[at + 5 : at + 7], "big")
+    return Associated(conformance, max(size - overhead, 1) if size else 0, system_title=title)
 
 
 def _refused(result: int, source: int, diagnostic: int, initiate: bytes) -> PeerError:
@@ -187,69 +329,13 @@ def _refused(result: int, source: int, diagnostic: int, initiate: bytes) -> Peer
     return PeerError("peer-association-refused", why, retry=result == 2)
 
 
-def _outcome(fields: dict[int, bytes]) -> tuple[int, int, int]:
+def _outcome(found: dict[int, bytes]) -> tuple[int, int, int]:
     """Result, who diagnosed (0xA1 user, 0xA2 provider), diagnostic."""
-    if 0xA2 not in fields:
-        raise _malformed("the AARE has no result")
-    result = _integer(fields[0xA2])
-    diagnosed = fields.get(0xA3, b"")
+    if 0xA2 not in found:
+        raise malformed("the AARE has no result")
+    result = integer(found[0xA2])
+    diagnosed = found.get(0xA3, b"")
     if not diagnosed:
         return result, 0xA1, 0
     source = diagnosed[0]
-    return result, source, _integer(_inner(diagnosed, source))
-
-
-def _integer(octets: bytes) -> int:
-    value = _inner(octets, 0x02)
-    if not 1 <= len(value) <= 4:
-        raise _malformed(f"an integer of {len(value)} octets")
-    return int.from_bytes(value, "big")
-
-
-def _fields(apdu: bytes) -> dict[int, bytes]:
-    body = _inner(apdu, AARE)
-    fields: dict[int, bytes] = {}
-    at = 0
-    while at < len(body):
-        tag, content, at = _read_tlv(body, at)
-        fields.setdefault(tag, content)
-    return fields
-
-
-def _inner(octets: bytes, tag: int) -> bytes:
-    found, content, _ = _read_tlv(octets, 0)
-    if found != tag:
-        raise _malformed(f"tag {found:#04x} where {tag:#04x} belongs")
-    return content
-
-
-def _read_tlv(octets: bytes, at: int) -> tuple[int, bytes, int]:
-    """Tag, content and the index after it; BER lengths of up to two octets, checked against what is there."""
-    if at + 2 > len(octets):
-        raise _malformed("it is cut short")
-    tag, size = octets[at], octets[at + 1]
-    at += 2
-    if size >= 0x80:
-        count = size & 0x7F
-        if not 1 <= count <= 2 or at + count > len(octets):
-            raise _malformed(f"a length of {count} octets")
-        size = int.from_bytes(octets[at : at + count], "big")
-        at += count
-    if at + size > len(octets):
-        raise _malformed(f"{size} octets announced, {len(octets) - at} there")
-    return tag, octets[at : at + size], at + size
-
-
-def _tlv(tag: int, content: bytes) -> bytes:
-    size = len(content)
-    if size < 0x80:
-        return bytes((tag, size)) + content
-    if size < 0x100:
-        return bytes((tag, 0x81, size)) + content
-    return bytes((tag, 0x82)) + size.to_bytes(2, "big") + content
-
-
-def _malformed(what: str) -> DecodeError:
-    return DecodeError(
-        "dlms-acse", f"{_SUBJECT}: the meter's answer cannot be read, {what}: keep its bytes and ask the vendor"
-    )
+    return result, source, integer(inner(diagnosed, source))

@@ -1,7 +1,10 @@
-"""Ciphered APDUs of security suite 0: AES-GCM-128 with a tag of 12 octets (IEC 62056-5-3, 9.2.3.3).
+"""Ciphered APDUs: AES-GCM with a tag of 12 octets, keys of 16 octets (suites 0, 1) or 32 (suite 2); IEC 62056-5-3, 9.2.3.3.
 
     general-glo   DB | title | length | SC IC ciphertext tag        general-ded  DC, the same with the dedicated key
     of a service  C8-CF (glo), D0-D7 (ded), 21, 28, 2E (glo, association) | length | SC IC ciphertext tag
+                  25, 26, 2C, 2D, 36, 38 (glo, short names), 45, 46, 4C-4E, 56, 58 (ded)
+
+general-ciphering (DD) carries word of its key, too: `general_ciphering`.
 
 SC is the security control octet: bits 0-3 suite, 4 authenticated, 5 encrypted, 6 broadcast key, 7 compressed. IC is the
 invocation counter, 32 bit. The initialisation vector is title || IC, the additional data SC || AK, and the text too where
@@ -27,17 +30,32 @@ GENERAL_GLO, GENERAL_DED, GENERAL_CIPHERING, GENERAL_SIGNING = 0xDB, 0xDC, 0xDD,
 GLO_INITIATE_REQUEST, GLO_INITIATE_RESPONSE, GLO_CONFIRMED_SERVICE_ERROR = 0x21, 0x28, 0x2E
 _SERVICE_GLO = frozenset(range(0xC8, 0xD0)) | {GLO_INITIATE_REQUEST, GLO_INITIATE_RESPONSE, GLO_CONFIRMED_SERVICE_ERROR}
 _SERVICE_DED = frozenset(range(0xD0, 0xD8))
-_DEDICATED = _SERVICE_DED | {GENERAL_DED}
-CIPHERED_TAGS = _SERVICE_GLO | _DEDICATED | {GENERAL_GLO}
+CIPHERED_TAGS = _SERVICE_GLO | _SERVICE_DED | {GENERAL_GLO, GENERAL_DED}
+"""First octets of the ciphered APDUs that a push may be."""
+
+SHORT_NAME_SERVICES = frozenset({0x05, 0x06, 0x0C, 0x0D, 0x0E, 0x16, 0x18})
+"""Services of short-name referencing: read, write, their answers, confirmed-service-error, unconfirmed write, report."""
+_SHORT_NAME_GLO = frozenset(tag + 0x20 for tag in SHORT_NAME_SERVICES)
+_SHORT_NAME_DED = frozenset(tag + 0x40 for tag in SHORT_NAME_SERVICES)
+DEDICATED_TAGS = _SERVICE_DED | _SHORT_NAME_DED | {GENERAL_DED}
+"""First octets of APDUs under the dedicated key."""
+OPENED_TAGS = CIPHERED_TAGS | _SHORT_NAME_GLO | _SHORT_NAME_DED
 """First octets of what `decipher` opens."""
 
-_KEY, _TITLE, _TAG, _HEADER = 16, 8, 12, 5
+SUITE = 0x0F
+"""Of the security control octet: the suite."""
+
+KEY_OCTETS = {0: 16, 1: 16, 2: 32}
+"""Octets of a key, by security suite."""
+
+_TITLE, _TAG, _HEADER = 8, 12, 5
 _CACHED_KEYS = 8192
+_KEY_NAMES = ("ek", "ak", "dedicated", "broadcast", "kek")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Keys:
-    """The keys of one meter, 16 octets each. Raises ValueError for another length."""
+    """The keys of one meter, as long as its suite wants. Raises ValueError for another length."""
 
     ek: bytes
     """Global unicast encryption key."""
@@ -47,16 +65,22 @@ class Keys:
     """The key of one association, for ded- APDUs."""
     broadcast: bytes | None = None
     """Global broadcast encryption key."""
+    kek: bytes | None = None
+    """Key encryption key, the master key: wraps others."""
+    suite: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
-        for name in ("ek", "ak", "dedicated", "broadcast"):
+        if self.suite not in KEY_OCTETS:
+            raise ValueError(f"security suite {self.suite}: 0, 1 and 2 are supported")
+        size = KEY_OCTETS[self.suite]
+        for name in _KEY_NAMES:
             key = getattr(self, name)
-            if key is not None and len(key) != _KEY:
-                raise ValueError(f"{name} has {len(key)} octets: a key of suite 0 has {_KEY}")
+            if key is not None and len(key) != size:
+                raise ValueError(f"{name} has {len(key)} octets: a key of suite {self.suite} has {size}")
 
     def __repr__(self) -> str:
-        present = (name for name in ("ek", "ak", "dedicated", "broadcast") if getattr(self, name) is not None)
-        return f"Keys({', '.join(f'{name}=***' for name in present)})"
+        shown = [f"{name}=***" for name in _KEY_NAMES if getattr(self, name) is not None]
+        return f"Keys({', '.join(shown + [f'suite={self.suite}'] * (self.suite > 0))})"
 
 
 KeyLookup = Callable[[bytes], Keys | None]
@@ -83,26 +107,14 @@ def decipher(apdu: bytes, lookup: KeyLookup, system_title: bytes | None = None, 
     title, content = _open(apdu, system_title)
     if len(content) < _HEADER:
         raise CipherError("cipher-malformed", f"{len(content)} octets in a ciphered APDU: its header has {_HEADER}", title)
-    security, body = content[0], content[_HEADER:]
-    _check_security(security, title)
+    security = content[0]
+    check_security(security, title)
     keys = lookup(title)
     if keys is None:
-        raise _missing("no key", title)
-    engine = _engine(_encryption_key(keys, security, title, dedicated=apdu[0] in _DEDICATED))
-    vector, tag = title + content[1:_HEADER], b""
-    if security & AUTHENTICATED:
-        if len(body) < _TAG:
-            raise CipherError("cipher-malformed", f"{len(body)} octets where a tag of {_TAG} is due", title)
-        body, tag = body[:-_TAG], body[-_TAG:]
-    # Counter mode is its own inverse, so encrypting again gives the text (and a tag of no meaning)
-    plain = engine.encrypt(vector, body, None)[: len(body)] if security & ENCRYPTED else body
-    if tag and (keys.ak is not None or verify):
-        # and encrypting the text gives the tag: AESGCM.decrypt knows none of 12 octets, Cipher(GCM) takes twice the time
-        if keys.ak is None:
-            raise _missing("no authentication key (AK)", title)
-        if not compare_digest(_tag(engine, vector, security, keys.ak, plain), tag):
-            why = "the tag does not verify: EK or AK is not the meter's, or octets changed on the way"
-            raise CipherError("cipher-authentication", f"system title {title.hex().upper()}: {why}", title)
+        raise missing("no key", title)
+    check_suite(security, keys, title)
+    key = _encryption_key(keys, security, title, dedicated=apdu[0] in DEDICATED_TAGS)
+    plain = unseal(content, key, keys.ak, title, verify=verify)
     return Deciphered(plain, title, int.from_bytes(content[1:_HEADER], "big"), security)
 
 
@@ -120,38 +132,80 @@ def cipher(
     `system_title` is the sender's own. A counter used twice with the same key gives both texts away: the caller counts.
     Raises CipherError where a key is missing or an argument is none.
     """
-    if tag not in CIPHERED_TAGS:
+    if tag not in OPENED_TAGS:
         raise CipherError("cipher-malformed", f"{tag:#04x} is no tag of a ciphered APDU", system_title)
-    if len(system_title) != _TITLE or not 0 <= invocation_counter < 1 << 32:
-        detail = f"a system title of {len(system_title)} octets (8) or the counter {invocation_counter} (32 bit) is wrong"
-        raise CipherError("cipher-malformed", detail, system_title)
-    _check_security(security, system_title)
-    engine = _engine(_encryption_key(keys, security, system_title, dedicated=tag in _DEDICATED))
-    counter = invocation_counter.to_bytes(4, "big")
-    vector = system_title + counter
-    body = engine.encrypt(vector, plain, None)[: len(plain)] if security & ENCRYPTED else plain
-    if security & AUTHENTICATED:
-        if keys.ak is None:
-            raise _missing("no authentication key (AK)", system_title)
-        body += _tag(engine, vector, security, keys.ak, plain)
+    security |= 0 if security & SUITE else keys.suite
+    check_security(security, system_title)
+    check_suite(security, keys, system_title)
+    key = _encryption_key(keys, security, system_title, dedicated=tag in DEDICATED_TAGS)
+    content = seal(plain, key, keys.ak, system_title, invocation_counter, security)
     title = bytes((_TITLE,)) + system_title if tag in (GENERAL_GLO, GENERAL_DED) else b""
-    return bytes((tag,)) + title + encode_length(_HEADER + len(body)) + bytes((security,)) + counter + body
+    return bytes((tag,)) + title + encode_length(len(content)) + content
+
+
+def seal(
+    plain: bytes, key: bytes, ak: bytes | None, title: bytes, counter: int, security: int, context: bytes = b""
+) -> bytes:
+    """Security control, counter, `plain` under `key`, tag: the ciphered content. `context` is authenticated beside it."""
+    if len(title) != _TITLE or not 0 <= counter < 1 << 32:
+        detail = f"a system title of {len(title)} octets (8) or the counter {counter} (32 bit) is wrong"
+        raise CipherError("cipher-malformed", detail, title)
+    engine, octets = _engine(key), counter.to_bytes(4, "big")
+    body = engine.encrypt(title + octets, plain, None)[: len(plain)] if security & ENCRYPTED else plain
+    if security & AUTHENTICATED:
+        if ak is None:
+            raise missing("no authentication key (AK)", title)
+        body += _tag(engine, title + octets, security, ak + context, plain)
+    return bytes((security,)) + octets + body
+
+
+def unseal(
+    content: bytes, key: bytes, ak: bytes | None, title: bytes, context: bytes = b"", *, verify: bool = True
+) -> bytes:
+    """The plain text of a ciphered content of which `check_security` thinks well. Raises CipherError."""
+    if len(content) < _HEADER:
+        raise CipherError("cipher-malformed", f"{len(content)} octets in a ciphered APDU: its header has {_HEADER}", title)
+    security, vector, body, tag = content[0], title + content[1:_HEADER], content[_HEADER:], b""
+    engine = _engine(key)
+    if security & AUTHENTICATED:
+        if len(body) < _TAG:
+            raise CipherError("cipher-malformed", f"{len(body)} octets where a tag of {_TAG} is due", title)
+        body, tag = body[:-_TAG], body[-_TAG:]
+    # Counter mode is its own inverse, so encrypting again gives the text (and a tag of no meaning)
+    plain = engine.encrypt(vector, body, None)[: len(body)] if security & ENCRYPTED else body
+    if tag and (ak is not None or verify):
+        # and encrypting the text gives the tag: AESGCM.decrypt knows none of 12 octets, Cipher(GCM) takes twice the time
+        if ak is None:
+            raise missing("no authentication key (AK)", title)
+        if not compare_digest(_tag(engine, vector, security, ak + context, plain), tag):
+            why = "the tag does not verify: EK or AK is not the meter's, or octets changed on the way"
+            raise CipherError("cipher-authentication", f"system title {title.hex().upper()}: {why}", title)
+    return plain
+
+
+def gmac(text: bytes, keys: Keys, title: bytes, counter: int) -> bytes:
+    """Security control, counter and tag over `text`, which is not in it: the proof of HLS with GMAC."""
+    content = seal(text, keys.ek, keys.ak, title, counter, AUTHENTICATED | keys.suite)
+    return content[:_HEADER] + content[-_TAG:]
 
 
 def service_tag(plain: bytes, *, dedicated: bool = False) -> int:
     """The tag of the glo- (or ded-) APDU for this service: get-request C0 becomes C8 (D0). Raises CipherError."""
-    if not plain or not 0xC0 <= plain[0] <= 0xC7:
-        raise CipherError("cipher-malformed", "only get, set, action and event-notification have a glo- or ded- APDU")
-    return plain[0] + (0x10 if dedicated else 0x08)
+    if plain and 0xC0 <= plain[0] <= 0xC7:
+        return plain[0] + (0x10 if dedicated else 0x08)
+    if plain and plain[0] in SHORT_NAME_SERVICES:
+        return plain[0] + (0x40 if dedicated else 0x20)
+    detail = "only get, set, action, event-notification, read, write and report have a glo- or ded- APDU"
+    raise CipherError("cipher-malformed", detail)
 
 
 def _open(apdu: bytes, known: bytes | None) -> tuple[bytes, bytes]:
     """System title and content (from SC on) of a ciphered APDU, every octet of it."""
     first = apdu[0] if apdu else 0
     if first in (GENERAL_CIPHERING, GENERAL_SIGNING):
-        detail = f"{first:#04x} (general-ciphering, general-signing) is not supported: general-glo and general-ded are"
+        detail = f"{first:#04x} (general-ciphering, general-signing) is not supported here: general-glo and general-ded are"
         raise CipherError("cipher-suite-unsupported", detail, known)
-    if first not in CIPHERED_TAGS:
+    if first not in OPENED_TAGS:
         raise CipherError("cipher-malformed", f"{apdu[:1].hex() or 'nothing'} begins no ciphered APDU", known)
     title, at = known, 1
     try:
@@ -172,13 +226,23 @@ def _open(apdu: bytes, known: bytes | None) -> tuple[bytes, bytes]:
     return title, apdu[at:]
 
 
-def _check_security(security: int, title: bytes) -> None:
-    if security & 0x0F:
-        raise CipherError("cipher-suite-unsupported", f"security suite {security & 0x0F}: only suite 0 is supported", title)
+def check_security(security: int, title: bytes) -> None:
+    """Refuse by name what a security control octet asks for and nobody here does. Raises CipherError."""
+    if security & SUITE not in KEY_OCTETS:
+        detail = f"security suite {security & SUITE}: 0, 1 and 2 are supported"
+        raise CipherError("cipher-suite-unsupported", detail, title)
     if security & COMPRESSED:
-        raise CipherError("cipher-suite-unsupported", "a compressed APDU (bit 7 of security control): not supported", title)
+        detail = "a compressed APDU (V.44; bit 7 of security control): not supported, switch compression off"
+        raise CipherError("cipher-suite-unsupported", detail, title)
     if not security & (AUTHENTICATED | ENCRYPTED):
         raise CipherError("cipher-malformed", "a ciphered APDU that is neither authenticated nor encrypted", title)
+
+
+def check_suite(security: int, keys: Keys, title: bytes) -> None:
+    """Refuse another suite than the keys are of. Raises CipherError."""
+    if security & SUITE != keys.suite:
+        detail = f"security suite {security & SUITE}, and the keys are of suite {keys.suite}: correct the key store"
+        raise CipherError("cipher-suite-unsupported", detail, title)
 
 
 def _encryption_key(keys: Keys, security: int, title: bytes, *, dedicated: bool) -> bytes:
@@ -189,11 +253,12 @@ def _encryption_key(keys: Keys, security: int, title: bytes, *, dedicated: bool)
     else:
         return keys.ek
     if key is None:
-        raise _missing(f"no {name}", title)
+        raise missing(f"no {name}", title)
     return key
 
 
-def _missing(what: str, title: bytes) -> CipherError:
+def missing(what: str, title: bytes) -> CipherError:
+    """The error for a key that is not there: `what` is missing."""
     detail = f"{what} for system title {title.hex().upper()}: import the meter's keys, then send the telegram again"
     return CipherError("key-missing", detail, title)
 

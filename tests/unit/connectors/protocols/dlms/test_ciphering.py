@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -291,10 +292,34 @@ def test_keys_show_no_octet() -> None:
 
 
 def test_wrong_key_length_shows_no_octet() -> None:
-    for arguments in ({"ek": EK[1:]}, {"ek": EK, "ak": AK + b"\x00"}, {"ek": EK, "dedicated": b""}):
+    makers: list[Callable[[], Keys]] = [
+        lambda: Keys(EK[1:]),
+        lambda: Keys(EK, AK + b"\x00"),
+        lambda: Keys(EK, dedicated=b""),
+    ]
+    for make in makers:
         with pytest.raises(ValueError, match="a key of suite 0 has 16") as caught:
-            Keys(**arguments)
+            make()
         assert_masked(caught.value)
+
+
+def test_keys_are_as_long_as_their_suite_wants() -> None:
+    assert repr(Keys(EK + EK, suite=2)) == "Keys(ek=***, suite=2)"
+    with pytest.raises(ValueError, match="ek has 16 octets: a key of suite 2 has 32"):
+        Keys(EK, suite=2)
+    with pytest.raises(ValueError, match="security suite 3"):
+        Keys(EK, suite=3)
+
+
+@pytest.mark.parametrize("suite", [1, 2])
+def test_other_suites_like_gurux(suite: int) -> None:
+    size = 16 * suite
+    keys = Keys(bytes(range(size)), bytes(range(size, 2 * size)), suite=suite)
+    asked = AesGcmParameter(0xC8, TITLE, keys.ek, keys.ak)
+    asked.security, asked.securitySuite, asked.invocationCounter = Security.AUTHENTICATION_ENCRYPTION, suite, COUNTER
+    octets = cipher(GET_REQUEST, keys, TITLE, COUNTER, tag=0xC8)
+    assert octets == bytes(GXDLMSChippering.encryptAesGcm(asked, GET_REQUEST))
+    assert decipher(octets, lambda _: keys, TITLE).security == BOTH | suite
 
 
 def test_deciphered_text_is_not_in_the_repr() -> None:

@@ -25,7 +25,9 @@ import org.openmuc.jdlms.sessionlayer.server.ServerSessionLayerFactories;
 /**
  * A meter on the TCP port given as the only argument, with the wrapper; it prints "ready" when it listens and ends with its input.
  *
- * <p>Client 16 associates without authentication, client 1 with the password "Passw0rd". The load profile holds 2022-11-11, a
+ * <p>Client 16 associates without authentication, client 1 with the password "Passw0rd". Client 2 associates with
+ * HLS-GMAC, authenticated and encrypted, client 3 with HLS-GMAC and no ciphering: keys EK 00..0F and AK D0..DF in logical device 1,
+ * EK 10..1F and AK C0..CF in logical device 2, which has these two clients alone. The load profile holds 2022-11-11, a
  * Friday in UTC+1: 96 rows of 15 minutes, first end 00:15, with clock, status (1 at row 40, else 0), import = 1,000,000 + 250 i
  * and export = 7 i, both Wh with scaler -1 (import) and 0 (export), i from 0.
  */
@@ -39,16 +41,13 @@ public final class Meter {
   private Meter() {}
 
   public static void main(String[] args) throws Exception {
-    LogicalDevice device = new LogicalDevice(1, "HES0000000000001", "HES", 1);
+    LogicalDevice device = device(1, key(0x00), key(0xD0));
     device.addRestriction(16, suite(AuthenticationMechanism.NONE, null));
     device.addRestriction(1, suite(AuthenticationMechanism.LOW, "Passw0rd"));
-    device.registerCosemObject(
-        new Clock(), new Data("0.0.96.1.0.255"), new Register(IMPORT, 123456789L, -1), new Register(EXPORT, 42L, 0),
-        new Sealed("1.0.3.8.0.255"), new Profile("1.0.99.1.0.255"));
     DlmsServer server =
         DlmsServer.tcpServerBuilder(Integer.parseInt(args[0]))
             .setSessionLayerFactory(ServerSessionLayerFactories.newWrapperSessionLayerFactory())
-            .registerLogicalDevice(device)
+            .registerLogicalDevice(device, device(2, key(0x10), key(0xC0)))
             .build();
     System.out.println("ready");
     while (System.in.read() >= 0) {
@@ -56,6 +55,35 @@ public final class Meter {
     }
     server.close();
     System.exit(0);
+  }
+
+  private static LogicalDevice device(int id, byte[] ek, byte[] ak) {
+    LogicalDevice device = new LogicalDevice(id, "HES000000000000" + id, "HES", id).setMasterKey(key(0x40));
+    device.addRestriction(2, gmac(EncryptionMechanism.AES_GCM_128, SecurityPolicy.AUTHENTICATED_AND_ENCRYPTED, ek, ak));
+    device.addRestriction(3, gmac(EncryptionMechanism.NONE, SecurityPolicy.NOTHING, ek, ak));
+    device.registerCosemObject(
+        new Clock(), new Data("0.0.96.1.0.255"), new Register(IMPORT, 123456789L, -1), new Register(EXPORT, 42L, 0),
+        new Sealed("1.0.3.8.0.255"), new Profile("1.0.99.1.0.255"));
+    return device;
+  }
+
+  /** Sixteen octets that count up. */
+  private static byte[] key(int first) {
+    byte[] key = new byte[16];
+    for (int i = 0; i < key.length; i++) {
+      key[i] = (byte) (first + i);
+    }
+    return key;
+  }
+
+  private static SecuritySuite gmac(EncryptionMechanism encryption, SecurityPolicy policy, byte[] ek, byte[] ak) {
+    return SecuritySuite.builder()
+        .setAuthenticationMechanism(AuthenticationMechanism.HLS5_GMAC)
+        .setEncryptionMechanism(encryption)
+        .setSecurityPolicy(policy)
+        .setGlobalUnicastEncryptionKey(ek)
+        .setAuthenticationKey(ak)
+        .build();
   }
 
   private static SecuritySuite suite(AuthenticationMechanism mechanism, String password) {
