@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from connectors.protocols.dlms.ciphering import CIPHERED_TAGS, Deciphered, KeyLookup
+from connectors.protocols.dlms.ciphering import Deciphered, KeyLookup
 from connectors.protocols.dlms.errors import CipherError, DlmsError
 from connectors.protocols.dlms.framing import Apdu, Limits, PushStream, Refused
 from connectors.protocols.dlms.gbt import Blocks, BlockTransferError
-from connectors.protocols.dlms.push import read_plain, read_push, unlock, with_cipher
+from connectors.protocols.dlms.push import SEALED, read_plain, read_push, unlock, with_cipher
 from connectors.protocols.dlms.telegram import Telegram, TelegramError
 from connectors.protocols.dlms.template import PushTemplate
 
@@ -85,7 +85,7 @@ class Assembler:
         return out
 
     def _read(self, data: bytes, transport: str) -> Telegram | None:
-        if not data or data[0] not in CIPHERED_TAGS:
+        if not data or data[0] not in SEALED:
             return read_push(Apdu(data, (), transport), self._lookup, self._choose(None))
         opened, authenticated = self._unlock(data)
         self.system_title = opened.system_title.hex().upper()

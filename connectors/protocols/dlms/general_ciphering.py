@@ -93,6 +93,11 @@ def encipher(plain: bytes, keys: Keys, parties: Parties, counter: int, how: KeyI
     return bytes((GENERAL_CIPHERING,)) + context + b"\x01" + info + encode_length(len(content)) + content
 
 
+def originator(apdu: bytes) -> bytes:
+    """The system title of whoever protected a general-ciphering APDU, so that its keys can be found. Raises CipherError."""
+    return _read_parties(apdu, GENERAL_CIPHERING)[0].originator
+
+
 def decipher(apdu: bytes, keys: Keys, identity: Identity | None = None) -> Opened:
     """Open general-ciphering, whoever is the recipient: that and the originator are the caller's to check.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from connectors.protocols.dlms import axdr
+from connectors.protocols.dlms import axdr, general_ciphering
 from connectors.protocols.dlms.apdus import DATA_NOTIFICATION, EVENT_NOTIFICATION, EventNotification, parse_notification
 from connectors.protocols.dlms.ciphering import (
     AUTHENTICATED,
+    BROADCAST,
     CIPHERED_TAGS,
     GENERAL_CIPHERING,
     GENERAL_SIGNING,
@@ -15,6 +16,7 @@ from connectors.protocols.dlms.ciphering import (
     KeyLookup,
     Keys,
     decipher,
+    missing,
 )
 from connectors.protocols.dlms.cosem import LOGICAL_DEVICE_NAME, try_datetime
 from connectors.protocols.dlms.errors import CipherError, DlmsError
@@ -27,7 +29,8 @@ from connectors.protocols.dlms.template import PushTemplate
 GENERIC = PushTemplate()
 _PLAIN = (DATA_NOTIFICATION, EVENT_NOTIFICATION)
 _BLOCK = 0xE0
-_SEALED = CIPHERED_TAGS | {GENERAL_CIPHERING, GENERAL_SIGNING}
+SEALED = CIPHERED_TAGS | {GENERAL_CIPHERING, GENERAL_SIGNING}
+"""First octets of a push that is protected."""
 
 
 def read_push(
@@ -41,7 +44,7 @@ def read_push(
     data, transport = (apdu.data, apdu.transport) if isinstance(apdu, Apdu) else (apdu, RAW)
     if data[:1] == bytes((_BLOCK,)):
         raise DlmsError("block-transfer", "one block of a general block transfer is no whole APDU: assemble it first")
-    if not data or data[0] not in _SEALED:
+    if not data or data[0] not in SEALED:
         return read_plain(data, transport, template)
     opened, authenticated = unlock(data, lookup, verify=verify)
     return with_cipher(read_plain(opened.plain, transport, template), opened, authenticated=authenticated)
@@ -60,13 +63,23 @@ def unlock(data: bytes, lookup: KeyLookup, *, verify: bool = True) -> tuple[Deci
         has_ak = keys is not None and keys.ak is not None
         return keys
 
-    opened = decipher(data, watched, verify=verify)
-    authenticated = has_ak and bool(opened.security & AUTHENTICATED)
+    opened = _general(data, watched) if data[0] == GENERAL_CIPHERING else decipher(data, watched, verify=verify)
+    authenticated = has_ak and bool(opened.security & AUTHENTICATED) and not opened.security & BROADCAST
     if not authenticated and opened.plain[:1] not in (bytes((tag,)) for tag in (*_PLAIN, _BLOCK)):
         title = opened.system_title
         why = f"system title {title.hex().upper()}: what was deciphered is no push, so the encryption key is not the meter's"
         raise CipherError("cipher-authentication", why, title)
     return opened, authenticated
+
+
+def _general(data: bytes, lookup: KeyLookup) -> Deciphered:
+    """A push under general-ciphering with a key that both sides hold (identified or wrapped)."""
+    title = general_ciphering.originator(data)
+    keys = lookup(title)
+    if keys is None:
+        raise missing("no key", title)
+    opened = general_ciphering.decipher(data, keys)
+    return Deciphered(opened.plain, title, opened.invocation_counter or 0, opened.security | BROADCAST * opened.broadcast)
 
 
 def with_cipher(telegram: Telegram, opened: Deciphered, *, authenticated: bool) -> Telegram:

@@ -10,7 +10,7 @@ from gurux_dlms.secure import GXDLMSSecureNotify
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.protocols.dlms import axdr
+from connectors.protocols.dlms import axdr, general_ciphering
 from connectors.protocols.dlms.alarms import AlarmFact, alarms_of
 from connectors.protocols.dlms.axdr import Array, Structure, Tagged
 from connectors.protocols.dlms.ciphering import Keys
@@ -319,3 +319,21 @@ def test_an_apdu_that_is_no_push_is_named_as_what_it_is() -> None:
     (error,) = decode_stream(bytes.fromhex("0001 0001 0010 0004 0E01 0203".replace(" ", "")), lambda _: None)
     assert isinstance(error, TelegramError)
     assert error.code == "dlms-apdu-unknown"
+
+
+def test_a_push_under_general_ciphering_is_opened_with_its_originator_s_key() -> None:
+    title, key, ak = bytes.fromhex("4D4D4D0000BC614E"), bytes(range(16)), bytes(range(0xD0, 0xE0))
+    plain = bytes.fromhex("0F 00000001 00 0201 0202 0906 0100010800FF 06 00000007".replace(" ", ""))
+    parties = general_ciphering.Parties(title, b"HES00000", b"\x01\x02")
+    keys = Keys(key, ak)
+    sealed = general_ciphering.encipher(plain, keys, parties, 7, general_ciphering.KeyInfo.IDENTIFIED, security=0x30)
+    (telegram,) = decode_stream(sealed, lambda asked: keys if asked == title else None)
+    assert isinstance(telegram, Telegram)
+    assert (telegram.system_title, telegram.invocation_counter, telegram.authenticated) == (title.hex().upper(), 7, True)
+    assert [(value.obis, value.raw) for value in telegram.values] == [("1.0.1.8.0.255", 7)]
+    (refused,) = decode_stream(sealed[:-1] + b"\x00", lambda _: keys)
+    assert isinstance(refused, TelegramError)
+    assert refused.code == "cipher-authentication"
+    (missing,) = decode_stream(sealed, lambda _: None)
+    assert isinstance(missing, TelegramError)
+    assert (missing.code, missing.system_title) == ("key-missing", title.hex().upper())
