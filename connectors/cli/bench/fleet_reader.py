@@ -1,7 +1,8 @@
 """A lean reader of many meters at once: one protocol object a connection, callbacks only, the library's own sessions.
 
 What a session yields is written with eight octets before it; what comes is cut by those eight octets and sent in. There
-is no task a session, only one a slot of concurrency, and it sleeps while a session runs.
+is no task a session, only one a slot of concurrency, and it sleeps while a session runs. What sessions bring is put aside
+and finished `_BATCH` at a time: decoding takes half the time while the processor's caches hold it and nothing else.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from connectors.protocols.dlms.client_apdus import CLOSED, Session
+from connectors.protocols.dlms.errors import DlmsError
 
 _HEADER = 8
+_BATCH = 64
 _NOTIFICATIONS = (0x0F, 0xC2)
 
 
@@ -87,6 +90,20 @@ class LeanLink(asyncio.Protocol):
         self._ended(result, error)
 
 
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A meter to be read."""
+
+    host: str
+    port: int
+    client: int
+    server: int
+    begin: Callable[[], Session[Any]]
+    """A new session with it."""
+    finish: Callable[[Any], int]
+    """Makes rows of what a session brought, and says how many; raises where they are not what they should be."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What a run came to."""
@@ -95,22 +112,28 @@ class Tally:
     rows: int = 0
     failed: int = 0
     first_failure: str = ""
+    _brought: list[tuple[Visit, Any]] = field(default_factory=list)
 
-    def fail(self, where: str, error: Exception) -> None:
+    def bring(self, visit: Visit, result: Any) -> None:
+        """A session has ended well."""
+        self._brought.append((visit, result))
+        if len(self._brought) >= _BATCH:
+            self.finish()
+
+    def finish(self) -> None:
+        """Decode what was put aside."""
+        for visit, result in self._brought:
+            try:
+                self.rows += visit.finish(result)
+                self.sessions += 1
+            except (DlmsError, ValueError) as error:
+                self.fail(visit, error)
+        self._brought.clear()
+
+    def fail(self, visit: Visit, error: Exception) -> None:
         """Count a session that did not bring what was wanted."""
         self.failed += 1
-        self.first_failure = self.first_failure or f"{where}: {error}"
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A meter to be read: where it is, and a new session with it whenever asked, which returns how many rows it read."""
-
-    host: str
-    port: int
-    client: int
-    server: int
-    begin: Callable[[], Session[int]]
+        self.first_failure = self.first_failure or f"{visit.host}:{visit.port}: {error}"
 
 
 async def read_all(visits: list[Visit], sessions: int, concurrency: int, timeout_s: float = 20.0) -> Tally:
@@ -124,6 +147,7 @@ async def read_all(visits: list[Visit], sessions: int, concurrency: int, timeout
         await asyncio.gather(*slots)
     finally:
         watch.cancel()
+    tally.finish()
     return tally
 
 
@@ -133,14 +157,11 @@ async def _slot(slot: int, visits: list[Visit], order: Any, tally: Tally, links:
         visit = visits[number % len(visits)]
         done: asyncio.Future[None] = loop.create_future()
 
-        def ended(
-            rows: int | None, error: Exception | None, visit: Visit = visit, done: asyncio.Future[None] = done
-        ) -> None:
-            if error is None and rows is not None:
-                tally.sessions += 1
-                tally.rows += rows
+        def ended(result: Any, error: Exception | None, visit: Visit = visit, done: asyncio.Future[None] = done) -> None:
+            if error is None:
+                tally.bring(visit, result)
             else:
-                tally.fail(f"{visit.host}:{visit.port}", error or ValueError("nothing read"))
+                tally.fail(visit, error)
             if not done.done():
                 done.set_result(None)
 
@@ -148,7 +169,7 @@ async def _slot(slot: int, visits: list[Visit], order: Any, tally: Tally, links:
         try:
             await loop.create_connection(lambda link=link: link, visit.host, visit.port)  # type: ignore[misc]  # the default binds each turn's link
         except OSError as error:
-            tally.fail(f"{visit.host}:{visit.port}", error)
+            tally.fail(visit, error)
             continue
         await done
 

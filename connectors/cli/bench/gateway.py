@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta, timezone
-from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -22,8 +21,8 @@ from connectors.cli.bench.gateway_fleet import Truth, jdlms, own_fleet, read_tru
 from connectors.cli.failure import CommandError, usage
 from connectors.protocols.dlms.association import Association, associate, release
 from connectors.protocols.dlms.ciphering import Keys
-from connectors.protocols.dlms.client import Span, discover, read_profile
-from connectors.protocols.dlms.client_apdus import Session
+from connectors.protocols.dlms.client import Span, discover, parse_buffer, read_buffer
+from connectors.protocols.dlms.client_apdus import Session, T
 from connectors.protocols.dlms.hls import Hls, Mechanism
 from connectors.protocols.dlms.profile import ProfileShape, Rules
 from connectors.protocols.dlms.security import Channel, MemoryCounter, secured
@@ -92,10 +91,10 @@ def run(options: Options, say: Callable[[str], None]) -> Iterator[dict[str, obje
 
 def _ours(options: Options, targets: list[Target], say: Callable[[str], None]) -> dict[str, object]:
     say(f"discovering the load profiles of {len(targets)} meters")
-    found = uvloop.run(read_all([_visit(t, partial(_discover, t, options.profile)) for t in targets], len(targets), 8))
+    found = uvloop.run(read_all([_discovery(t, options.profile) for t in targets], len(targets), 8))
     _all_well(found, "discovered")
     own = not options.target
-    visits = [_visit(t, partial(_read, t, _OWN_DAY if own else None, _OWN_RULES if own else Rules(UTC))) for t in targets]
+    visits = [_reading(t, _OWN_DAY if own else None, _OWN_RULES if own else Rules(UTC)) for t in targets]
     _all_well(uvloop.run(read_all(visits, 2 * len(visits), options.concurrency)), "read")
     gc.collect()
     gc.freeze()
@@ -136,39 +135,51 @@ def _all_well(tally: Tally, what: str) -> None:
         raise CommandError(f"{tally.failed} meters could not be {what}, the first is {tally.first_failure}")
 
 
-def _visit(target: Target, begin: Callable[[], Session[int]]) -> Visit:
-    return Visit(target.host, target.port, target.client, target.server, begin)
+def _discovery(target: Target, profile: str) -> Visit:
+    def begin() -> Session[ProfileShape]:
+        config = target.config()
+        return _protected(_discover(profile, config), config)
+
+    def finish(shape: ProfileShape) -> int:
+        target.shape = shape
+        return 0
+
+    return Visit(target.host, target.port, target.client, target.server, begin, finish)
 
 
-def _discover(target: Target, profile: str) -> Session[int]:
-    config = target.config()
-    return _protected(_discovered(target, profile, config), config)
-
-
-def _discovered(target: Target, profile: str, config: Association) -> Session[int]:
+def _discover(profile: str, config: Association) -> Session[ProfileShape]:
     link = yield from associate(config)
-    target.shape = yield from discover(link, profile)
+    shape = yield from discover(link, profile)
     yield from release(config)
-    return 0
+    return shape
 
 
-def _read(target: Target, span: Span | None, rules: Rules) -> Session[int]:
-    config = target.config()
-    return _protected(_rows(target, span, rules, config), config)
-
-
-def _rows(target: Target, span: Span | None, rules: Rules, config: Association) -> Session[int]:
-    if target.shape is None:
+def _reading(target: Target, span: Span | None, rules: Rules) -> Visit:
+    shape = target.shape
+    if shape is None:
         raise CommandError(f"the profile of {target.host}:{target.port} was not discovered")
+
+    def begin() -> Session[bytes]:
+        config = target.config()
+        return _protected(_read(shape, span, rules, config), config)
+
+    def finish(data: bytes) -> int:
+        profile = parse_buffer(data, shape, span, rules)
+        if target.truth is not None:
+            target.truth.check(profile)
+        return profile.rows
+
+    return Visit(target.host, target.port, target.client, target.server, begin, finish)
+
+
+def _read(shape: ProfileShape, span: Span | None, rules: Rules, config: Association) -> Session[bytes]:
     link = yield from associate(config)
-    profile, _ = yield from read_profile(link, target.shape, span, rules)
+    data = yield from read_buffer(link, shape, span, rules)
     yield from release(config)
-    if target.truth is not None:
-        target.truth.check(profile)
-    return profile.rows
+    return data
 
 
-def _protected(session: Session[int], config: Association) -> Session[int]:
+def _protected(session: Session[T], config: Association) -> Session[T]:
     return session if config.channel is None else secured(session, config.channel)
 
 

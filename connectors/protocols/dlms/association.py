@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import IntFlag
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from connectors.protocols.dlms.ber import fields, inner, integer, malformed, read_tlv, tlv
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # both stand on this module
     from connectors.protocols.dlms.security import Channel
 
 AARQ, AARE, RLRQ, RLRE = 0x60, 0x61, 0x62, 0x63
+_KEPT = 256
 
 
 class Conformance(IntFlag):
@@ -178,6 +180,15 @@ def release(config: Association | None = None) -> Session[None]:
 
 def aarq(config: Association, challenge: bytes = b"") -> bytes:
     """The association request. With a channel, a new association of that channel begins."""
+    return _always_the_same(config) if config.channel is None and config.hls is None else _aarq(config, challenge)
+
+
+@lru_cache(maxsize=_KEPT)
+def _always_the_same(config: Association) -> bytes:
+    return _aarq(config, b"")
+
+
+def _aarq(config: Association, challenge: bytes) -> bytes:
     channel, hls = config.channel, config.hls
     context = 1 + config.short_names + 2 * config.ciphered
     parts = [tlv(0xA1, tlv(0x06, _CONTEXT + bytes((context,))))]
@@ -251,6 +262,19 @@ def _masked_aarq(apdu: bytes) -> bytes:
 
 def read_aare(apdu: bytes, proposed: Association) -> Associated:
     """What the meter agreed to, or the PeerError for its refusal."""
+    if proposed.channel is not None or proposed.hls is not None:
+        return _read_aare(apdu, proposed)
+    agreed = _read_before(apdu, proposed)
+    return Associated(agreed.conformance, agreed.max_send_pdu, agreed.negotiated, agreed.system_title)
+
+
+@lru_cache(maxsize=_KEPT)
+def _read_before(apdu: bytes, proposed: Association) -> Associated:
+    """A fleet answers with few different AAREs; never handed out itself, since a session changes its own."""
+    return _read_aare(apdu, proposed)
+
+
+def _read_aare(apdu: bytes, proposed: Association) -> Associated:
     found = fields(inner(apdu, AARE))
     result, source, diagnostic = _outcome(found)
     information = found.get(0xBE, b"")

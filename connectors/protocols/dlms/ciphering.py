@@ -151,12 +151,16 @@ def seal(
         detail = f"a system title of {len(title)} octets (8) or the counter {counter} (32 bit) is wrong"
         raise CipherError("cipher-malformed", detail, title)
     engine, octets = _engine(key), counter.to_bytes(4, "big")
-    body = engine.encrypt(title + octets, plain, None)[: len(plain)] if security & ENCRYPTED else plain
-    if security & AUTHENTICATED:
-        if ak is None:
-            raise missing("no authentication key (AK)", title)
-        body += _tag(engine, title + octets, security, ak + context, plain)
-    return bytes((security,)) + octets + body
+    head = bytes((security,))
+    if security & AUTHENTICATED and ak is None:
+        raise missing("no authentication key (AK)", title)
+    additional = head + ak + context if ak is not None and security & AUTHENTICATED else b""
+    if security & ENCRYPTED:
+        # A tag of 12 octets is the beginning of that of 16
+        body = engine.encrypt(title + octets, plain, additional)[: len(plain) + (_TAG if additional else 0)]
+    else:
+        body = plain + engine.encrypt(title + octets, b"", additional + plain)[:_TAG]
+    return head + octets + body
 
 
 def unseal(

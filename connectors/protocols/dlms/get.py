@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 from connectors.protocols.dlms import axdr
 from connectors.protocols.dlms.association import Associated, Conformance
@@ -130,7 +131,7 @@ def get(
     """The A-XDR data of one attribute. PeerError names the attribute and what to do next; nothing partial is returned."""
     subject = str(attribute)
     invoke = link.next_invoke_id()
-    request = bytes((GET_REQUEST, NORMAL, _CONFIRMED_HIGH | invoke)) + attribute.encode() + _selected(selection)
+    request = bytes((GET_REQUEST, NORMAL, _CONFIRMED_HIGH | invoke)) + _described(attribute, selection)
     answer = yield from _ask(request, invoke, subject)
     if answer[1] == BLOCK:
         return (yield from _blocks(answer, invoke, subject, limits))
@@ -282,8 +283,10 @@ def _broken(subject: str, what: str) -> PeerError:
     return PeerError("peer-block", f"{subject}: {what}: ask for the whole again, or for less", retry=True)
 
 
-def _selected(selection: Selection | None) -> bytes:
-    return b"\0" if selection is None else b"\x01" + selection.encode()
+@lru_cache(maxsize=512)
+def _described(attribute: Attribute, selection: Selection | None) -> bytes:
+    """What a request asks for. A fleet is asked for the same again and again."""
+    return attribute.encode() + (b"\0" if selection is None else b"\x01" + selection.encode())
 
 
 def _capture_object(attribute: Attribute) -> bytes:

@@ -13,28 +13,27 @@ What a meter may do, and what is made of it:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.protocols.dlms import axdr
+from connectors.protocols.dlms import axdr, profile_rows
+from connectors.protocols.dlms import profile_columns as columns_of
 from connectors.protocols.dlms.errors import DecodeError
-from connectors.protocols.dlms.profile_rows import Group, other_columns, read_groups
-from connectors.protocols.dlms.profile_times import Times, read_times
+from connectors.protocols.dlms.profile_columns import Values
+from connectors.protocols.dlms.profile_grids import keep_grid, read_on_grid
+from connectors.protocols.dlms.profile_rows import Alike, Cell, Layout, Mixed
+from connectors.protocols.dlms.profile_times import DATE_TIME, Times, read_stamps
 
 MAX_ROWS = 100_000
 MAX_COLUMNS = 127
-_INT64_MAX = (1 << 63) - 1
 _LIFO = 2
 
 Ints: TypeAlias = NDArray[np.int64]
-Floats: TypeAlias = NDArray[np.float64]
-Values: TypeAlias = "Ints | Floats | tuple[int | None, ...] | tuple[str | None, ...]"
-"""Integers, a tuple with None where some rows lack one; floats with NaN; text with None, octets as upper-case hex."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,11 @@ class ProfileShape:
     period_s: int
     sort_method: int = 1
     """1 first in first out, 2 last in first out, 3 to 6 by value."""
+    plan: Plan = field(init=False, repr=False, compare=False)
+    """What reading buffers of this shape taught so far."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plan", Plan(_clock(self.columns), _status(self.columns)))  # frozen for all others
 
     @property
     def source(self) -> str:
@@ -67,17 +71,34 @@ class ProfileShape:
     @property
     def clock(self) -> int | None:
         """The index of the column that times the rows: the clock's time, wherever it stands."""
-        times = [i for i, column in enumerate(self.columns) if column.class_id == 8 and column.attribute == 2]
-        return times[0] if times else None
+        return self.plan.clock
 
     @property
     def status(self) -> int | None:
         """The index of the column with the profile status (AMR status, 0.b.96.10.e)."""
-        for i, column in enumerate(self.columns):
-            groups = column.obis.split(".")
-            if groups[0] == "0" and groups[2:4] == ["96", "10"]:
-                return i
-        return None
+        return self.plan.status
+
+
+@dataclass(slots=True, eq=False)
+class Plan:
+    """How buffers of one shape are read: it grows with use, and forgetting it costs time only."""
+
+    clock: int | None
+    status: int | None
+    layout: Layout | None = None
+    """How most rows lay in the buffer read last."""
+
+
+def _clock(columns: Sequence[Column]) -> int | None:
+    return next((i for i, column in enumerate(columns) if column.class_id == 8 and column.attribute == 2), None)
+
+
+def _status(columns: Sequence[Column]) -> int | None:
+    for i, column in enumerate(columns):
+        groups = column.obis.split(".")
+        if groups[0] == "0" and groups[2:4] == ["96", "10"]:
+            return i
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,68 +149,86 @@ class Profile:
 
     def between(self, start_ms: int, end_ms: int) -> Profile:
         """Only the rows from `start_ms` to `end_ms`, both included."""
-        keep = np.flatnonzero((self.ends >= start_ms) & (self.ends <= end_ms))
-        return self if len(keep) == self.rows else _take(self, keep)
+        if self.regular and self.rows and start_ms <= self.ends[0] and self.ends[-1] <= end_ms:
+            return self
+        inside = (self.ends >= start_ms) & (self.ends <= end_ms)
+        return self if inside.all() else _take(self, np.flatnonzero(inside))
 
 
 def parse_profile(data: bytes, shape: ProfileShape, rules: Rules = RULES) -> Profile:
-    """The A-XDR octets of a buffer as a `Profile`.
+    """The A-XDR octets of a buffer as a `Profile`. Profiles may share arrays of times, which are not writeable then.
 
     DecodeError "profile-shape" where rows and shape differ or rows are too many, "profile-clock" where rows cannot be placed
     in time, "dlms-…" where the encoding is broken.
     """
-    clock = shape.clock
+    plan = shape.plan
+    clock, layout = plan.clock, plan.layout
     if clock is None:
         raise DecodeError(
             "profile-clock",
             f"{shape.source}: no clock among its capture objects, so its rows cannot be placed in time: "
             "have the meter capture 8/0.0.1.0.0.255/2, or take the profile out of the template",
         )
+    if layout is not None:
+        day = layout.remembered.recall(data, rules.zone, deviation_reversed=rules.deviation_reversed)
+        if day is not None:
+            table = layout.read(data, day.at, day.count, clock)
+            return _assemble(table, day.times, shape, rules, regular=day.step_ms == shape.period_s * 1000)
     if len(shape.columns) > MAX_COLUMNS:
         raise DecodeError("profile-shape", f"{shape.source}: {len(shape.columns)} columns, the limit is {MAX_COLUMNS}")
     try:
-        table, count = _read_table(data, shape)
-        times = _place(table[clock], count, shape, rules) if count else Times(*(np.empty(0, np.int64) for _ in range(3)))
+        table, times = _read(data, shape, clock, rules)
     except DecodeError as error:
         raise DecodeError(error.code, f"{shape.source}: {error.detail}") from None
-    return _assemble(table, times, shape, rules)
+    ends = times.utc_ms
+    regular = _regular(ends, shape.period_s)
+    profile = _assemble(table, times, shape, rules, regular=regular)
+    if not regular and profile.rows > 1 and ends[0] > ends[-1] and (ends[1:] < ends[:-1]).all():
+        return _take(profile, np.arange(profile.rows)[::-1])
+    return profile
 
 
-# What one layout's rows, or the plain decoder, say of one column: numbers or Python values, for the rows named.
-_Part: TypeAlias = "tuple[Ints | None, NDArray[Any] | list[Any]]"
+def _regular(ends: Ints, period_s: int) -> bool:
+    return period_s > 0 and bool((ends[1:] - ends[:-1] == period_s * 1000).all())
 
 
-def _read_table(data: bytes, shape: ProfileShape) -> tuple[list[list[_Part]], int]:
-    """The parts of each column, and how many rows there are."""
+def _read(data: bytes, shape: ProfileShape, clock: int, rules: Rules) -> tuple[list[columns_of.Column], Times]:
+    """The columns, and when each row was captured."""
     columns = len(shape.columns)
     if not data or data[0] == axdr.NULL:  # some meters answer null-data for an empty buffer
-        return [[] for _ in range(columns)], 0
+        return _nothing(columns)
     if data[0] == axdr.ARRAY:
         count, at = axdr.read_length(data, 1)
         if count > MAX_ROWS:
-            raise DecodeError("profile-shape", f"{count} rows, the limit is {MAX_ROWS}: ask for a shorter range")
+            raise _too_many(count)
         if count * (2 + columns) > len(data) - at:
             raise DecodeError(
                 "dlms-truncated", f"{count} rows announced in {len(data) - at} octets: the telegram is cut short"
             )
-        found = read_groups(data, at, count, columns) if count else ([], at)
-        if found is not None:
-            groups, at = found
-            _ends(data, at)
-            return [[_part(group, i) for group in groups] for i in range(columns)], count
-        rows: list[axdr.Value] = []
+        rows = profile_rows.read_rows(data, at, count, columns, shape.plan.layout) if count else None
+        if rows is not None:
+            _ends(data, rows.end)
+            if isinstance(rows, Alike):
+                return _alike(data, rows, count, shape, clock, rules)
+            shape.plan.layout = rows.usual
+            return _mixed(rows, count, shape, clock, rules)
+        plain: list[axdr.Value] = []
         for _ in range(count):
             row, at = axdr.decode(data, at)
-            rows.append(row)
-        _ends(data, at)
-        return _plain(rows, columns), count
-    if data[0] != axdr.COMPACT_ARRAY:
+            plain.append(row)
+    elif data[0] == axdr.COMPACT_ARRAY:
+        unfolded, at = axdr.decode(data)
+        plain = list(unfolded) if isinstance(unfolded, axdr.Array) else []
+    else:
         detail = f"the buffer is of type {data[0]:#04x}, an array was expected: check the template's profile object"
         raise DecodeError("profile-shape", detail)
-    unfolded, at = axdr.decode(data)
     _ends(data, at)
-    table: Any = unfolded
-    return _plain(table, columns), len(table)
+    return _one_by_one(plain, shape, clock, rules) if plain else _nothing(columns)
+
+
+def _nothing(columns: int) -> tuple[list[columns_of.Column], Times]:
+    none = np.empty(0, np.int64)
+    return [none] * columns, Times(none, none, none, self_contained=True)
 
 
 def _ends(data: bytes, at: int) -> None:
@@ -197,133 +236,158 @@ def _ends(data: bytes, at: int) -> None:
         raise DecodeError("dlms-axdr", f"{len(data) - at} octets after the last row: ask again")
 
 
-def _plain(rows: Sequence[Any], columns: int) -> list[list[_Part]]:
-    if len(rows) > MAX_ROWS:
-        raise DecodeError("profile-shape", f"{len(rows)} rows, the limit is {MAX_ROWS}: ask for a shorter range")
-    for row in rows:
+def _too_many(rows: int) -> DecodeError:
+    return DecodeError("profile-shape", f"{rows} rows, the limit is {MAX_ROWS}: ask for a shorter range")
+
+
+def _alike(
+    data: bytes, found: Alike, count: int, shape: ProfileShape, clock: int, rules: Rules
+) -> tuple[list[columns_of.Column], Times]:
+    """Rows of one layout."""
+    layout, at = found.layout, found.at
+    shape.plan.layout = layout
+    if not (layout.marks.dated & ~layout.marks.empty) >> clock & 1:
+        table = layout.read(data, at, count)
+        stamps = list(table[clock])
+        return table, _place(stamps, _absent(stamps), shape, rules)
+    table = layout.read(data, at, count, clock)
+    times = _place(layout.octets(data, at, count, clock), [], shape, rules)
+    layout.remembered.keep(
+        data, at, layout.fixed, layout.offsets[clock], times, rules.zone, deviation_reversed=rules.deviation_reversed
+    )
+    return table, times
+
+
+def _mixed(found: Mixed, count: int, shape: ProfileShape, clock: int, rules: Rules) -> tuple[list[columns_of.Column], Times]:
+    """Rows of one layout, and the odd ones put in their places among them."""
+    layout, odd, marks = found.layout, found.odd, found.marks
+    dated = (layout.marks.dated & ~layout.marks.empty & marks.dated) >> clock & 1
+    table = layout.read(found.data, 0, count, clock if dated else None)
+    rows, cells = list(odd), list(zip(*odd.values(), strict=True))
+    for i, column in enumerate(table):
+        if i != clock:
+            table[i] = columns_of.patched(column, rows, cells[i], whole=marks.whole >> i & 1 == 1 and not rules.null_repeats)
+    if dated:
+        clocks: dict[int, Any] = dict(zip(rows, cells[clock], strict=True))
+        return table, _on_grid(found, clocks, count, shape, clock, rules)
+    stamps = list(table[clock])
+    for row, stamp in zip(rows, cells[clock], strict=True):
+        stamps[row] = stamp
+    return table, _place(stamps, _absent(stamps), shape, rules)
+
+
+def _on_grid(found: Mixed, odd: dict[int, bytes | None], count: int, shape: ProfileShape, clock: int, rules: Rules) -> Times:
+    """When rows were captured that mostly have a date-time."""
+    absent = [row for row, stamp in odd.items() if stamp is None]
+    _check_first(absent)
+    upward = shape.period_s > 0 and shape.sort_method != _LIFO
+    layout = found.layout
+    if upward:
+        times = read_on_grid(found.data, layout.offsets[clock], layout.size, count, odd, shape.period_s,
+                             deviation_reversed=rules.deviation_reversed)  # fmt: skip
+        if times is not None:
+            return times
+    stamps: list[Any] = layout.octets(found.data, 0, count, clock)
+    for row, stamp in odd.items():
+        stamps[row] = stamp
+    times = _place(stamps, absent, shape, rules)
+    if upward:
+        keep_grid(times, stamps, shape.period_s, deviation_reversed=rules.deviation_reversed)
+    return times
+
+
+def _one_by_one(
+    plain: Sequence[axdr.Value], shape: ProfileShape, clock: int, rules: Rules
+) -> tuple[list[columns_of.Column], Times]:
+    """Rows that were decoded as they came."""
+    if len(plain) > MAX_ROWS:
+        raise _too_many(len(plain))
+    columns = len(shape.columns)
+    rows: list[list[Cell]] = []
+    for row in plain:
         if not isinstance(row, axdr.Structure):
             raise DecodeError("profile-shape", "a row is no structure: check the template's profile object")
         if len(row) != columns:
-            raise other_columns(len(row), columns)
-    return [[(None, [_scalar(row[i]) for row in rows])] for i in range(columns)]
+            raise profile_rows.other_columns(len(row), columns)
+        rows.append([columns_of.cell(value) for value in row])
+    table: list[columns_of.Column] = [list(column) for column in zip(*rows, strict=True)]
+    stamps = list(table[clock])
+    return table, _place(stamps, _absent(stamps), shape, rules)
 
 
-def _scalar(value: axdr.Value) -> int | float | str | bytes | axdr.BitString | None:
-    if isinstance(value, int):
-        return int(value) if value <= _INT64_MAX else str(value)
-    if isinstance(value, axdr.Structure | axdr.Array):
-        return axdr.encode(value)
-    return value
+def _absent(stamps: Sequence[Any]) -> list[int]:
+    """Which rows have no time; DecodeError where one has something else there."""
+    absent: list[int] = []
+    for row, stamp in enumerate(stamps):
+        if stamp is None:
+            absent.append(row)
+        elif not isinstance(stamp, bytes) or len(stamp) != DATE_TIME:
+            raise DecodeError(
+                "profile-clock", f"row {row} has a clock that is no date-time: check the template's clock object"
+            )
+    _check_first(absent)
+    return absent
 
 
-def _part(group: Group, column: int) -> _Part:
-    """One column of one layout: 64-bit numbers, an array of octets a row, or a list."""
-    tag, size = group.layout.columns[column]
-    if size == 0:
-        empty = None if tag in (axdr.NULL, axdr.DONT_CARE) else "" if tag in _TEXT_TAGS else b""
-        return group.rows, [empty] * len(group.records)
-    field = group.records[f"c{column}"]
-    if field.ndim > 1:
-        return group.rows, _octets(field, tag, size)
-    if field.dtype.kind == "f":
-        return group.rows, field.astype(np.float64)
-    if tag == axdr.UINT64 and field.max() > _INT64_MAX:
-        return group.rows, [_scalar(n) for n in field.tolist()]
-    return group.rows, field.astype(np.int64)
-
-
-_TEXT_TAGS = (axdr.VISIBLE_STRING, axdr.UTF8_STRING)
-
-
-def _octets(field: NDArray[np.uint8], tag: int, size: int) -> NDArray[np.uint8] | list[Any]:
-    if tag == axdr.BIT_STRING:
-        return [axdr.BitString(row.tobytes(), size) for row in field]
-    if tag in _TEXT_TAGS:
-        return [_decoded(row.tobytes()) for row in field]
-    return field
-
-
-def _decoded(octets: bytes) -> str | bytes:
-    try:
-        return octets.decode()
-    except UnicodeDecodeError:
-        return octets
-
-
-def _place(parts: list[_Part], count: int, shape: ProfileShape, rules: Rules) -> Times:
-    """When each row was captured."""
-    octets = np.zeros((count, 12), np.uint8)
-    present = np.zeros(count, bool)
-    for rows, values in parts:
-        where = np.arange(count) if rows is None else rows
-        if isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 12:
-            if rows is None:
-                return read_times(values, rules.zone, deviation_reversed=rules.deviation_reversed)
-            octets[rows] = values
-            present[rows] = True
-            continue
-        for row, value in zip(where.tolist(), values, strict=True):
-            if value is None:
-                continue
-            if not isinstance(value, bytes) or len(value) != 12:
-                raise DecodeError(
-                    "profile-clock", f"row {row} has a clock that is no date-time: check the template's clock object"
-                )
-            octets[row] = np.frombuffer(value, np.uint8)
-            present[row] = True
-    if present.all():
-        return read_times(octets, rules.zone, deviation_reversed=rules.deviation_reversed)
-    return _count_on(
-        read_times(octets[present], rules.zone, deviation_reversed=rules.deviation_reversed) if present[0] else None,
-        present,
-        shape,
-    )
-
-
-def _count_on(known: Times | None, present: NDArray[np.bool_], shape: ProfileShape) -> Times:
-    """Rows without a time follow the last one that has it, a period each."""
-    if known is None:
+def _check_first(absent: list[int]) -> None:
+    if absent and absent[0] == 0:
         raise DecodeError("profile-clock", "the first row has no time: ask for a range that starts at a row with one")
+
+
+def _place(stamps: list[Any], absent: list[int], shape: ProfileShape, rules: Rules) -> Times:
+    """When each row was captured. Those without a time follow the last one that has it, a period each."""
+    if not absent:
+        return read_stamps(stamps, rules.zone, deviation_reversed=rules.deviation_reversed)
     if shape.period_s <= 0:
         raise DecodeError("profile-clock", "rows without a time, and the profile has no capture period to count on with")
     step = shape.period_s * (-1000 if shape.sort_method == _LIFO else 1000)
-    before = np.cumsum(present) - 1
-    rows = np.arange(len(present))
-    since = rows - np.flatnonzero(present)[before]
-    return Times(known.utc_ms[before] + since * step, known.deviations[before], known.statuses[before])
+    filled = list(stamps)
+    for row in absent:
+        filled[row] = filled[row - 1]
+    times = read_stamps(filled, rules.zone, deviation_reversed=rules.deviation_reversed)
+    if rules.zone is None or times.self_contained:
+        utc = times.utc_ms
+        for row in absent:
+            utc[row] = utc[row - 1] + step
+        return times
+    # A time zone tells repeated hours apart by the order of rows, so it may see only those that the meter timed
+    given = [stamp for stamp in stamps if stamp is not None]
+    known = read_stamps(given, rules.zone, deviation_reversed=rules.deviation_reversed)
+    columns = zip(known[:3], (step, 0, 0), strict=True)
+    utc, deviations, statuses = (np.array(_counted(column.tolist(), absent, by)) for column, by in columns)
+    return Times(utc, deviations, statuses, self_contained=False)
 
 
-def _assemble(table: list[list[_Part]], times: Times, shape: ProfileShape, rules: Rules) -> Profile:
-    count = len(times.utc_ms)
-    clock, status = shape.clock, shape.status
+def _counted(column: list[int], absent: list[int], step: int) -> list[int]:
+    for row in absent:
+        column.insert(row, column[row - 1] + step)
+    return column
+
+
+def _assemble(
+    table: Sequence[columns_of.Column], times: Times, shape: ProfileShape, rules: Rules, *, regular: bool
+) -> Profile:
+    clock, status = shape.plan.clock, shape.plan.status
     statuses: Ints | None = None
     channels: list[Channel] = []
-    for i, (column, parts) in enumerate(zip(shape.columns, table, strict=True)):
+    for i, column in enumerate(shape.columns):
         if i == clock:
             continue
-        if i == status:
-            values = _merge(parts, count, repeats=rules.null_repeats, bits=True)
-            if isinstance(values, np.ndarray) and values.dtype == np.int64:
-                statuses = values.astype(np.int64, copy=False)
-                continue
-        values = _merge(parts, count, repeats=rules.null_repeats)
+        found = table[i]
+        if i == status and (numbers := columns_of.whole_numbers(found, repeats=rules.null_repeats)) is not None:
+            statuses = numbers
+            continue
+        values = columns_of.settled(found, repeats=rules.null_repeats) if isinstance(found, list) else found
         channels.append(Channel(column.class_id, column.obis, column.attribute, column.scaler, column.unit, values))
-    steps = np.diff(times.utc_ms)
-    period = shape.period_s
-    profile = Profile(times.utc_ms, period, period > 0 and bool((steps == period * 1000).all()), tuple(channels),
-                      times.deviations, times.statuses, statuses)  # fmt: skip
-    if not profile.regular and count > 1 and (steps < 0).all():
-        return _take(profile, np.arange(count)[::-1])
-    return profile
+    return Profile(times.utc_ms, shape.period_s, regular, tuple(channels), times.deviations, times.statuses, statuses)
 
 
 def _take(profile: Profile, rows: Ints) -> Profile:
     ends = profile.ends[rows]
-    period = profile.period_s
     return replace(
         profile,
         ends=ends,
-        regular=period > 0 and bool((np.diff(ends) == period * 1000).all()),
+        regular=_regular(ends, profile.period_s),
         channels=tuple(replace(channel, values=_pick(channel.values, rows)) for channel in profile.channels),
         deviations=profile.deviations[rows],
         clock_statuses=profile.clock_statuses[rows],
@@ -337,66 +401,3 @@ def _pick(values: Values, rows: Ints) -> Values:
         return some
     picked: Values = tuple(values[i] for i in rows.tolist())
     return picked
-
-
-def _merge(parts: list[_Part], count: int, *, repeats: bool, bits: bool = False) -> Values:
-    """One column from its parts, in the one type that holds all rows. `bits`: a bit-string is the number its bits make."""
-    if not parts:
-        return np.empty(0, np.int64)
-    if all(isinstance(values, np.ndarray) and values.ndim == 1 for _, values in parts):
-        numbers: Values = _numbers(parts, count)
-        return numbers
-    column: list[Any] = [None] * count
-    for rows, values in parts:
-        items = _items(values, bits=bits)
-        for row, item in zip(range(count) if rows is None else rows.tolist(), items, strict=True):
-            column[row] = item
-    if repeats:
-        for i in range(1, count):
-            if column[i] is None:
-                column[i] = column[i - 1]
-    return _typed(column)
-
-
-def _numbers(parts: list[_Part], count: int) -> Any:
-    """int64 where all parts are, else float64."""
-    rows, values = parts[0]
-    if rows is None:
-        return values
-    whole = all(np.asarray(values).dtype == np.int64 for _, values in parts)
-    numbers = np.empty(count, np.int64 if whole else np.float64)
-    for rows, values in parts:
-        numbers[rows] = values
-    return numbers
-
-
-def _items(values: NDArray[Any] | list[Any], *, bits: bool) -> Iterable[Any]:
-    if isinstance(values, np.ndarray):
-        return values.tolist() if values.ndim == 1 else (row.tobytes() for row in values)
-    if bits:
-        return (_number(v) if isinstance(v, axdr.BitString) else v for v in values)
-    return values
-
-
-def _number(bits: axdr.BitString) -> int:
-    return int.from_bytes(bits.value, "big") >> (-bits.length % 8)
-
-
-def _typed(column: list[Any]) -> Values:
-    kinds = {type(item) if type(item) in (float, type(None)) else int if isinstance(item, int) else str for item in column}
-    kinds.discard(type(None))
-    if kinds == {int}:
-        return tuple(column) if None in column else np.array(column, np.int64)
-    if kinds and kinds <= {int, float}:
-        return np.array([np.nan if item is None else float(item) for item in column], np.float64)
-    if not kinds:
-        return tuple(column)
-    return tuple(None if item is None else _text(item) for item in column)
-
-
-def _text(item: int | float | str | bytes | axdr.BitString) -> str:
-    if isinstance(item, bytes):
-        return item.hex().upper()
-    if isinstance(item, axdr.BitString):
-        return item.value.hex().upper()
-    return str(item)

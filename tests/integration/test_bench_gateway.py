@@ -1,0 +1,37 @@
+"""`hes bench gateway` against its own fleet, in a process of its own, and jDLMS reading the same meters."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from connectors.cli.bench.gateway import Options, run
+from connectors.cli.failure import CommandError
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("auth", ["none", "low", "gmac"])
+@pytest.mark.parametrize("block", [0, 500], ids=["whole", "blocks"])
+def test_every_session_brings_what_the_meter_holds(auth: str, block: int) -> None:
+    said: list[str] = []
+    (row,) = run(Options(sessions=60, concurrency=8, auth=auth, meters=10, block=block), said.append)
+    assert (row["reader"], row["sessions"], row["failed"]) == ("hes", 60, 0), said
+
+
+@pytest.mark.parametrize("auth", ["none", "low", "gmac"])
+def test_jdlms_reads_the_same_fleet(auth: str) -> None:
+    """It shares no line with us: the fleet's octets, ciphering and truth stand up to somebody else's reader."""
+    for tool in ("java", "mvn"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is absent: jDLMS needs a JDK and Maven")
+    said: list[str] = []
+    try:
+        ours, theirs = run(Options(sessions=40, concurrency=4, auth=auth, meters=5, peer="jdlms"), said.append)
+    except CommandError as error:
+        if "Could not transfer artifact" in str(error) or "offline" in str(error):
+            pytest.skip("Maven cannot reach its repository, and jDLMS is not in the local one")
+        raise
+    assert (ours["failed"], theirs["failed"]) == (0, 0), said
+    assert theirs["sessions"] == 1000
