@@ -1,7 +1,8 @@
 """Meter templates from YAML: inheritance by `extends`, and errors that name the file, the line, the key and the mend.
 
-A mapping of a template is laid over the one it extends, key by key; anything else replaces what it extends. Unknown keys,
-kinds and names are refused, since a misspelt key that is passed over would be a meter read wrongly.
+A mapping of a template is laid over the one it extends, key by key, but for those that it says it `replaces`; anything else
+replaces what it extends. Unknown keys, kinds and names are refused, since a misspelt key that is passed over would be a
+meter read wrongly.
 """
 
 from __future__ import annotations
@@ -55,7 +56,11 @@ def _merged(name: str, parsed: Mapping[str, dict[str, Any]], files: Mapping[str,
             raise TemplateError(files[name], f"more than {_MAX_CHAIN} templates extend each other: {' → '.join(chain)}")
     merged: dict[str, Any] = {}
     for link in reversed(chain):
+        for place in parsed[link].get("replaces", ()):
+            section, key = place.split(".")
+            merged[section] = {name: value for name, value in (merged.get(section) or {}).items() if name != key}
         merged = _overlaid(merged, parsed[link])
+    merged.pop("replaces", None)
     return merged
 
 

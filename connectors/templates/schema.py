@@ -12,9 +12,11 @@ from zoneinfo import ZoneInfo
 from connectors.protocols.dlms.cosem import UNITS, obis, obis_bytes
 from connectors.protocols.dlms.template import (
     ALARM_KINDS,
+    AUTHS,
     IDENTITY_KINDS,
     LAYOUTS,
     QUIRKS,
+    SECURITIES,
     SEVERITIES,
     AlarmSpec,
     AlarmTable,
@@ -26,7 +28,6 @@ from connectors.protocols.dlms.template import (
 
 _ENGINES = ("own", "gurux")
 _TRANSPORTS = ("WRAPPER", "HDLC")
-_AUTHS = ("none", "low")
 _SYMBOLS = frozenset(UNITS.values())
 
 
@@ -213,28 +214,39 @@ _PUSH: dict[str, _Reader] = {
     "serials": _list_of(_obis),
     "alarms": _map_of(_obis, _table("bits", 255)),
     "events": _map_of(_obis, _table("codes", 0xFFFF)),
+    "protected": _switch,
 }
 _PULL: dict[str, _Reader] = {
     "transport": _one_of(_TRANSPORTS),
     "client": _number(1, 127),
     "server": _number(0, 0x3FFF),
-    "auth": _one_of(_AUTHS),
+    "auth": _one_of(AUTHS),
+    "security": _one_of(SECURITIES),
+    "suite": _number(0, 2),
+    "dedicated": _switch,
+    "public_client": _number(1, 127),
+    "counter": _optional(_obis),
     "clock": _obis,
     "load_profile": _obis,
     "load_period_s": _number(1, 86_400),
     "daily_profile": _optional(_obis),
     "billing_profile": _optional(_obis),
+    "profiles": _map_of(_text, _obis),
     "event_logs": _list_of(_obis),
+    "alarm_registers": _list_of(_obis),
+    "mbus_channels": _list_of(_number(0, 255)),
+    "clients": _map_of(_text, _number(1, 127)),
     "registers": _list_of(_attribute_text),
 }
+_SECTIONS = {"push": _PUSH, "pull": _PULL}
 _TOP: dict[str, _Reader] = {
     "extends": _optional(_text),
     "vendor": _text,
     "protocol": _one_of(("DLMS",)),
     "engine": _one_of(_ENGINES),
     "quirks": _list_of(_one_of(QUIRKS)),
+    "replaces": _list_of(_one_of([f"{section}.{key}" for section, keys in _SECTIONS.items() for key in keys])),
 }
-_SECTIONS = {"push": _PUSH, "pull": _PULL}
 
 
 def check(path: Path, data: dict[str, Any], lines: Mapping[tuple[str, ...], int]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from connectors.protocols.dlms.cosem import MeterTime
-from connectors.protocols.dlms.telegram import Scalar, Telegram, TelegramValue
+from connectors.protocols.dlms.telegram import Scalar, Telegram
 from connectors.protocols.dlms.template import AlarmSpec, AlarmTable, PushTemplate
 
 _MAX_BITS = 256
@@ -40,9 +40,9 @@ def alarms_of(telegram: Telegram, template: PushTemplate) -> list[AlarmFact]:
     for value in telegram.values:
         time = value.time or telegram.clock
         if register := template.alarms.get(value.obis):
-            facts += [_fact(register, bit, time, value) for bit in _bits(value.raw)]
+            facts += [alarm_fact(register, bit, time, value.obis) for bit in _bits(value.raw)]
         elif (events := template.events.get(value.obis)) and (code := _code(value.raw)) is not None:
-            facts.append(_fact(events, code, time, value))
+            facts.append(alarm_fact(events, code, time, value.obis))
     if not facts and telegram.apdu == "event-notification":
         value = telegram.values[0]
         known = template.alarms.get(value.obis) or template.events.get(value.obis)
@@ -52,9 +52,10 @@ def alarms_of(telegram: Telegram, template: PushTemplate) -> list[AlarmFact]:
     return facts
 
 
-def _fact(table: AlarmTable, code: int, time: MeterTime | None, value: TelegramValue) -> AlarmFact:
+def alarm_fact(table: AlarmTable, code: int, time: MeterTime | None, obis: str) -> AlarmFact:
+    """One bit or code of `obis`; kind UNKNOWN where the table lacks it."""
     spec = table.entries.get(code) or AlarmSpec("UNKNOWN", "WARNING", detail=f"{code} is not in {table.name}")
-    return AlarmFact(spec.kind, spec.severity, str(code), table.name, spec.event_type, time, spec.detail, value.obis)
+    return AlarmFact(spec.kind, spec.severity, str(code), table.name, spec.event_type, time, spec.detail, obis)
 
 
 def _bits(raw: Scalar) -> Iterator[int]:

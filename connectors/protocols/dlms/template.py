@@ -17,11 +17,18 @@ ALARM_KINDS = frozenset(
 
 SEVERITIES = frozenset(("UNKNOWN", "INFO", "WARNING", "CRITICAL"))
 IDENTITY_KINDS = ("SYSTEM_TITLE", "LOGICAL_DEVICE_NAME", "SERIAL")
+AUTHS = ("none", "low", "hls-md5", "hls-sha1", "hls-gmac", "hls-sha256")
+SECURITIES = ("none", "authenticated", "encrypted", "both")
 LAYOUTS = ("object-list", "push-setup", "list", "tagged", "positional")
 
 QUIRKS = {
     "null-repeats": "a null in a profile row repeats the row before, where the standard says so only of compressed buffers",
-    "no-deviation": "selective access with a deviation in its date-times is refused: they are sent without",
+    "no-deviation": "a deviation in date-times that are sent (selective access, clock) is refused: they go without",
+    "no-weekday": "a day of the week in the time that is set is refused: it goes without",
+    "date-time-tag": "the clock is set under the type date-time: an octet-string is refused",
+    "no-lists": "requests with list are granted and then refused or answered wrongly: none are proposed",
+    "no-selective-access": "selective access is granted and then not done: it is not proposed, and buffers are cut here",
+    "mbus-id-binary": "the identification of M-Bus devices is a plain number, where the standard has BCD",
 }
 """Named switches for what single meter types do differently, each with what it is about."""
 
@@ -89,6 +96,8 @@ class PushTemplate:
     """OBIS of an alarm register or descriptor to its bits."""
     events: Mapping[str, AlarmTable] = field(default_factory=_none)
     """OBIS of an event object (0.0.96.11.x) to its codes."""
+    protected: bool = False
+    """Every push is ciphered with the meter's keys: one in clear is not believed, whoever it says it is from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +108,28 @@ class PullTemplate:
     client: int = 16
     server: int = 1
     auth: str = "none"
+    """One of `AUTHS`."""
+    security: str = "none"
+    """One of `SECURITIES`: how requests and answers are protected."""
+    suite: int = 0
+    dedicated: bool = False
+    """Whether each association has a key of its own."""
+    public_client: int = 16
+    counter: str | None = None
+    """OBIS of the invocation counter that the public client may read; None: the meter has none."""
     clock: str = "0.0.1.0.0.255"
     load_profile: str = "1.0.99.1.0.255"
     load_period_s: int = 900
     daily_profile: str | None = "1.0.99.2.0.255"
     billing_profile: str | None = None
+    profiles: Mapping[str, str] = field(default_factory=_none)
+    """Further profiles, such as of power quality: what they are of, to OBIS."""
     event_logs: tuple[str, ...] = ()
+    alarm_registers: tuple[str, ...] = ()
+    mbus_channels: tuple[int, ...] = ()
+    """Channels that may have a gas, water or heat meter behind them."""
+    clients: Mapping[str, int] = field(default_factory=_none)
+    """What else may associate, by the market's name for it, to client address. Facts: `client` is who we are."""
     registers: tuple[str, ...] = ()
     """class/OBIS/attribute."""
 
