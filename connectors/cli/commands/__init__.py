@@ -15,6 +15,7 @@ from connectors.cli.commands import (
     doctor,
     local,
     meters,
+    probe,
     query,
     replay,
     run,
@@ -23,7 +24,7 @@ from connectors.cli.commands import (
 )
 
 # In the order in which `hes --help` shows them: what a newcomer needs first.
-_ALL = (demo, local, run, topology, meters, decode, replay, tail, dead_letters, query, bench, doctor)
+_ALL = (demo, local, run, topology, meters, probe, decode, replay, tail, dead_letters, query, bench, doctor)
 
 
 def register(app: typer.Typer) -> None:
