@@ -42,7 +42,7 @@ class Conversation:
         self._pipeline = pipeline
         self._stream = PushStream(pipeline.limits)
         self._assembler = self._new_assembler()
-        self._blocks: tuple[bytes, ...] = ()
+        self._blocks: list[bytes] = []
         self._held = 0
         self._outer = False
         self._used: PushTemplate | None = None
@@ -79,7 +79,7 @@ class Conversation:
         for error in self._assembler.close():
             if not isinstance(error, TelegramError):
                 continue  # closing makes no telegram
-            push = self._push(self._blocks or (error.data,), error.transport, received_at)
+            push = self._push(tuple(self._blocks) or (error.data,), error.transport, received_at)
             pushes.append(replace(push, letter=letter_of(push, error.code, error.detail)))
         self._hold(())
         return pushes
@@ -99,11 +99,17 @@ class Conversation:
         own = (masked(apdu.data),) if apdu.data[0] == _AARQ else apdu.frames
         # Blocks that are not ciphered one by one let other telegrams pass in between.
         between = self._outer and apdu.data[0] != _BLOCK
-        push = self._push(own if between else self._blocks + own, apdu.transport, received_at, apdu.confirm)
+
+        def so_far() -> Push:
+            # Built only where something comes of it: for each of many blocks it would cost as much as all before.
+            frames = own if between else (*self._blocks, *own)
+            return self._push(frames, apdu.transport, received_at, apdu.confirm)
+
         try:
             telegram = self._take(apdu)
             if telegram is None:
-                return self._wait(own, apdu, push)
+                return self._wait(own, apdu, received_at)
+            push = so_far()
             if not between:
                 self._hold(())
             push = replace(push, reply=apdu.confirm + confirmation(telegram, apdu))
@@ -111,14 +117,17 @@ class Conversation:
         except BlockTransferError as error:
             # A block 1 of the next telegram ends the one before: it is kept, or whole already.
             kept = error.whole is None and error.blocks[-1:] != (apdu.data,)
+            push = so_far()
             self._hold(own if kept else (), outer=apdu.data[0] == _BLOCK)
             pushes = [self._pipeline.failed(error, push, self._assembler.system_title)]
             return pushes if error.whole is None else pushes + self._apdu(replace(apdu, data=error.whole), received_at)
         except DlmsError as error:
+            push = so_far()
             if not between:
                 self._hold(())
             return [self._pipeline.failed(error, push, self._assembler.system_title)]
         except Exception as error:  # noqa: BLE001 - a bug in one telegram must neither stop the worker nor lose the bytes
+            push = so_far()
             self._hold(())
             self._assembler = self._new_assembler()
             return [self._pipeline.internal(error, push)]
@@ -143,19 +152,23 @@ class Conversation:
                 raise
             return self._assembler.take(apdu)
 
-    def _wait(self, own: tuple[bytes, ...], apdu: Apdu, push: Push) -> list[Push]:
+    def _wait(self, own: tuple[bytes, ...], apdu: Apdu, received_at: int) -> list[Push]:
         """Keep a block until the rest comes, unless a sender repeats itself without end."""
-        self._hold(self._blocks + own, outer=apdu.data[0] == _BLOCK)
+        self._blocks += own
+        self._held += sum(map(len, own))
+        self._outer = apdu.data[0] == _BLOCK
         if self._held <= 2 * self._pipeline.limits.max_apdu:
             # The link's own acknowledgement: the meter waits for it before it sends the next block.
-            return [replace(push, waits=True, reply=apdu.confirm)] if apdu.confirm else []
+            waits = self._push(own, apdu.transport, received_at, apdu.confirm)
+            return [replace(waits, waits=True)] if apdu.confirm else []
+        push = self._push(tuple(self._blocks), apdu.transport, received_at)
         self._hold(())
         self._assembler = self._new_assembler()
         detail = f"blocks of more than {2 * self._pipeline.limits.max_apdu} octets, and the last did not come"
         return [replace(push, letter=letter_of(push, "block-transfer", detail))]
 
     def _hold(self, frames: tuple[bytes, ...], *, outer: bool = False) -> None:
-        self._blocks = frames
+        self._blocks = list(frames)
         self._held = sum(map(len, frames))
         self._outer = outer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 PUSH_CODES = {
     "meter-unknown": "nobody registered a meter with this identity; import it, then redrive",
     "identity-conflict": "two identities of one telegram belong to different meters, or one is not the meter's own",
+    "push-unprotected": "a push in clear in the name of a meter that ciphers all it pushes",
     "telegram-empty": "a telegram with neither values nor alarms",
     "record-oversized": "what the telegram says is more than one Kafka record may hold",
     "avro-value": "what the telegram says does not fit the record's schema",
@@ -15,9 +16,18 @@ PUSH_CODES = {
 ALARM_CODES = {
     "identity-conflict": "a telegram presented identities of different meters",
     "counter-replayed": "an invocation counter came again, or fell, with other content",
-    "cipher-authentication": "a telegram in the meter's name does not authenticate",
+    "cipher-authentication": "a telegram or an answer in the meter's name does not authenticate",
+    "push-unprotected": "a push in clear in the name of a meter that ciphers all it pushes",
+    "peer-authentication": "whoever answers in the meter's place does not know its secret or keys",
+    "peer-title": "whoever answers in the meter's place has another system title",
+    "cipher-policy": "an answer in the meter's name is less protected than its template asks for",
+    "cipher-counter": "an answer in the meter's name came again, or our counters for it are used up",
+    "counter-backwards": "a meter says that it took fewer of our invocation counters than it has answered",
+    "counter-implausible": "a meter says in clear that it took far more of our invocation counters than were used",
+    "segment-unreachable": "many different meters of a segment in a row cannot be reached; it is tried with one at a time",
+    "segment-reachable": "a meter of the segment answered again",
 }
-"""Codes of SECURITY alarms, in the code table `hes-gateway`."""
+"""Codes of alarms that the gateway raises itself, in the code table `hes-gateway`; SECURITY, but for segments'."""
 
 JOB_CODES = {
     "job-unsupported": "a record on a jobs topic that is no job, or names no meter",
@@ -26,11 +36,14 @@ JOB_CODES = {
     "job-timeout": "the job had no deadline and took longer than job_timeout_s",
     "operation-unsupported": "this gateway does not perform the operation; nothing was sent to the meter",
     "meter-no-endpoint": "the meter has no endpoint to connect to",
-    "endpoint-unsupported": "the meter's endpoint is not tcp://host:port",
+    "endpoint-unsupported": "the meter's endpoint is not tcp://host:port, udp://host:port or dial-in",
+    "line-unproven": "a password would go to whoever dialled in and says it is the meter",
+    "counter-unavailable": "no invocation counters could be reserved on hes.counters",
+    "counter-implausible": "what the meter says of its invocation counter would use ours up",
     "template-missing": "the meter's template is not among those loaded",
     "object-invalid": "the job names an object that is not class/OBIS/attribute, or the template names none",
     "time-zone-unknown": "the meter's time zone is no IANA name",
-    "key-missing": "the template asks for a password, and the key store has none for the meter",
+    "key-missing": "the template asks for a password or keys, and the key store has none for the meter that fit",
     "connect-refused": "the endpoint refused the connection or cannot be reached",
     "connect-timeout": "the endpoint did not accept the connection in time",
     "connection-lost": "the meter closed the connection, or it broke",

@@ -52,7 +52,8 @@ class Ticket:
 class Intake:
     """A thread that hands jobs to `deliver`, takes back what is finished, and commits.
 
-    `deliver` and `revoked` are called on the thread; `failed` once, with what ended it, unless it was asked to stop.
+    `deliver` and `revoked` are called on the thread, and `shared` with how much of all partitions is this worker's;
+    `failed` once, with what ended it, unless it was asked to stop.
     """
 
     def __init__(
@@ -62,20 +63,26 @@ class Intake:
         deliver: Callable[[list[Ticket]], None],
         revoked: Callable[[set[Partition]], None],
         failed: Callable[[Exception], None],
+        shared: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._runtime = runtime
         self._bad = bad
         self._deliver = deliver
         self._revoked = revoked
+        self._shared = shared
         self._failed = failed
         self._limit = runtime.settings.gateway.max_queued_jobs
         self._marks = Watermarks()
         self._in_hand: Counter[Partition] = Counter()
+        self._owned: frozenset[Partition] = frozenset()
+        self._all = 0
         self._to_commit: dict[Partition, int] = {}
         self._finished: deque[tuple[Partition, int]] = deque()
         self._refused: deque[tuple[str, str, Ticket]] = deque()
         self._paused: set[str] = set()
         self._commit_at = 0.0
+        self.client_id = ""
+        """What the group is told of this worker; to be set before `start`."""
         self._quiet = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
@@ -87,6 +94,21 @@ class Intake:
     def running(self) -> bool:
         """Whether the thread was started and has not ended."""
         return self._thread.is_alive()
+
+    def owns(self, number: int) -> bool:
+        """Whether the jobs of a partition are this worker's, as far as it can know: a thread that did not move for a session
+        timeout may have lost what it had. From any thread.
+        """
+        still = self._runtime.clock.monotonic() - self.moved_at
+        owned = self._owned
+        return (
+            (BULK, number) in owned or (URGENT, number) in owned
+        ) and still < self._runtime.settings.kafka.session_timeout_s
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions a lane has; 0 while nobody knows."""
+        return self._all // 2
 
     def start(self) -> None:
         """Begin to take jobs."""
@@ -112,7 +134,7 @@ class Intake:
 
     def _run(self) -> None:
         try:
-            consumer = new_consumer(self._runtime.settings.kafka, self._runtime.group)
+            consumer = new_consumer(self._runtime.settings.kafka, self._runtime.group, client_id=self.client_id)
             consumer.subscribe([URGENT, BULK], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
             try:
                 while not self._stop.is_set():
@@ -202,8 +224,17 @@ class Intake:
                 consumer.resume([part for part in consumer.assignment() if part.topic == topic])
                 self._paused.discard(topic)
 
-    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._log.info("partitions-assigned", partitions=len(partitions))
+        self._owned |= {(part.topic, part.partition) for part in partitions}
+        try:
+            self._all = self._all or _count(consumer)
+        except KafkaException as error:
+            self._log.warning("partitions-uncounted", reason=str(error))
+        self._share()
+
+    def _share(self) -> None:
+        self._shared(len(self._owned) / self._all if self._all else 1.0)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Commit what is done, drop what waits; what is under way ends, and is read again by the new owner: with the
@@ -215,11 +246,18 @@ class Intake:
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._log.info("partitions-revoked", partitions=len(partitions))
         gone = {(part.topic, part.partition) for part in partitions}
+        self._owned -= gone
+        self._share()
         for partition in gone:
             self._marks.forget(partition)
             self._to_commit.pop(partition, None)
             self._in_hand.pop(partition, None)
         self._revoked(gone)
+
+
+def _count(consumer: Consumer) -> int:
+    """Partitions of both lanes."""
+    return sum(len(consumer.list_topics(topic, timeout=10).topics[topic].partitions) for topic in (URGENT, BULK))
 
 
 def read_job(message: Message, partition: Partition, offset: int, codec: Codec) -> Ticket | tuple[str, str]:

@@ -1,31 +1,40 @@
-"""Jobs in hand: which meter is due next, and in which order its jobs are done. Pure, times are passed in.
+"""Jobs in hand: which meter is visited next, and in which order its jobs are done. Pure, times are passed in.
 
     add ─▶ later (not before …) ─▶ waiting, per meter ─▶ take ─▶ under way ─▶ done
-              ▲                                                     └─ retry after a pause ─┘
+              ▲                                                     └─ retry after a pause, a level lower ─┘
 
-Meters are picked by their best job: the urgent lane before the bulk lane, then by priority, then first come first
-served. A meter has one session at a time, and after a failed one it rests.
+Meters wait in their segment (`segments`), by their best job: on demand, follow-up, scheduled, firmware, a level lower for
+each try that failed; then first come, first served. Segments take turns within a lane, and what is urgent goes first. A
+turn costs a segment more the less its job matters, so that each has its share of the sessions, and a segment with ten
+thousand jobs, or one that may not be pressed just now, holds up nobody else. A meter has one session at a time, rests
+after a failed one, and may be parked until it dials in.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
+from math import inf
 
 from connectors.gateway.intake import Ticket
+from connectors.gateway.segments import BULK, URGENT, Segment
 from schemas.records import Job, Priority
 from streams.runtime.offsets import Partition
 
-_PRIORITIES = {
+_LEVELS = {
     Priority.ON_DEMAND: 0,
     Priority.FOLLOW_UP: 1,
     Priority.SCHEDULED: 2,
     Priority.UNKNOWN: 2,
     Priority.FIRMWARE: 3,
 }
+_LOWEST = 3
+_COSTS = (1.0, 1.0, 2.0, 8.0)
+"""Of a turn, by level."""
+_FEW = 1_000
 Rank = tuple[int, int]
-"""Lane (0 urgent, 1 bulk) and priority; lower is first."""
+"""Lane and level; lower is first."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +51,13 @@ class Task:
     """How often its meter was looked for in vain."""
     under_way: bool = False
     closed: bool = False
-    """Expired or dropped: not to be started any more."""
+    """Done, expired or dropped: not to be started any more."""
+    timed: bool = False
+    """Among those whose time is watched."""
+    why: str = ""
+    """What it waited for when it expired, where it was not just its turn that did not come."""
+    lost: bool = False
+    """Under way while its partition went to another worker."""
 
     @property
     def job(self) -> Job:
@@ -51,8 +66,20 @@ class Task:
 
     @property
     def rank(self) -> Rank:
-        """Where it stands among others."""
-        return (0 if self.ticket.urgent else 1), _PRIORITIES[self.job.priority]
+        """Where it stands among others: what was tried in vain is urgent no more, and falls with each try."""
+        lane = URGENT if self.ticket.urgent and not self.tries else BULK
+        return lane, min(_LEVELS[self.job.priority] + self.tries, _LOWEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Leave to visit a meter; to be given back with `Jobs.rest` or `Jobs.cancel`."""
+
+    meter_id: str
+    segment: Segment
+    probe: bool
+    """Whether it is the session by which the segment's breaker tries."""
+    urgent: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -60,9 +87,17 @@ class _Queue:
     """The jobs of one meter."""
 
     meter_id: str
+    segment: Segment
     waiting: list[tuple[Rank, int, Task]] = field(default_factory=list)
+    later: int = 0
+    """How many of them wait for their time."""
     busy: bool = False
+    parked: bool = False
     rests_until: int = 0
+
+
+_Later = tuple[float, int, Task | _Queue | tuple[Segment, int]]
+"""When, order, and what is due then: a job, a meter, a segment's lane."""
 
 
 class Jobs:
@@ -70,39 +105,40 @@ class Jobs:
 
     def __init__(self) -> None:
         self._queues: dict[str, _Queue] = {}
-        self._ready: list[tuple[Rank, int, str]] = []
-        self._later: list[tuple[int, int, Task | None, str]] = []
+        self._turns: tuple[list[tuple[float, int, Segment]], list[tuple[float, int, Segment]]] = ([], [])
+        self._past = [0.0, 0.0]
+        """Per lane, where the turns have come to: who was away starts here, and has saved nothing up."""
+        self._later: list[_Later] = []
         self._expiring: list[tuple[int, int, Task]] = []
         self._order = count()
+        self._done = 0
 
-    def add(self, task: Task, now_ms: int, *, not_before: int = 0) -> None:
+    def __len__(self) -> int:
+        return len(self._expiring) - self._done
+
+    def add(self, task: Task, now_ms: int, segment: Segment, *, not_before: int = 0) -> None:
         """Put a job in its place; again, where it is to be retried."""
         due = max(task.job.not_before or 0, not_before)
         task.under_way = False
-        if not task.tries and not task.looks:
+        if not task.timed:
+            task.timed = True
             heappush(self._expiring, (task.expires_at, next(self._order), task))
+        queue = self._queues.get(task.job.meter_id)
+        if queue is None:
+            queue = self._queues[task.job.meter_id] = _Queue(task.job.meter_id, segment)
+        elif not queue.busy:
+            queue.segment = segment
         if due > now_ms:
-            heappush(self._later, (due, next(self._order), task, task.job.meter_id))
+            queue.later += 1
+            heappush(self._later, (due, next(self._order), task))
         else:
-            self._wait(task, now_ms)
+            self._wait(queue, task, now_ms)
 
-    def next_meter(self, now_ms: int, *, bulk: bool) -> str | None:
-        """The meter whose session is to be opened next, which is busy from now on; `bulk=False` leaves bulk jobs alone."""
+    def next_grant(self, now_ms: int, *, urgent: bool = True, bulk: bool = True) -> Grant | None:
+        """The meter whose session is to be opened next, which is busy from now on; None where none may be visited now."""
         self._wake(now_ms)
-        while self._ready:
-            rank, _, meter_id = self._ready[0]
-            queue = self._queues.get(meter_id)
-            best = None if queue is None or queue.busy or queue.rests_until > now_ms else self._best(queue)
-            if best == rank and rank[0] and not bulk:
-                return None
-            heappop(self._ready)
-            if queue is None or best is None:
-                continue  # it is busy or rests: it is offered again after that
-            if best == rank:
-                queue.busy = True
-                return meter_id
-            self._offer(queue, now_ms)  # what it was offered for is done or dropped
-        return None
+        found = self._pick(URGENT, now_ms) if urgent else None
+        return found or (self._pick(BULK, now_ms) if bulk else None)
 
     def take(self, meter_id: str) -> Task | None:
         """The next job of a meter that is busy; None where no more of its jobs are due."""
@@ -113,61 +149,177 @@ class Jobs:
         task.under_way = True
         return task
 
-    def rest(self, meter_id: str, now_ms: int, until: int = 0) -> None:
-        """The meter's session has ended; it is not called again before `until`."""
+    def rest(self, grant: Grant, now_ms: int, until: int = 0) -> None:
+        """The session that was granted has ended; the meter is not called again before `until`. What it tells of the segment
+        (`Segment.told`) is told before.
+        """
+        grant.segment.active -= 1
+        queue = self._queues.get(grant.meter_id)
+        if queue is not None:
+            queue.busy = False
+            queue.rests_until = until
+            self._offer(queue, now_ms)
+        for lane in (URGENT, BULK):
+            grant.segment.blocked[lane] = 0.0
+            self._line_up(grant.segment, lane)
+
+    def park(self, meter_id: str) -> None:
+        """Keep a meter's jobs until `unpark`, or until they expire."""
+        if (queue := self._queues.get(meter_id)) is not None:
+            queue.parked = True
+
+    def unpark(self, meter_id: str, now_ms: int) -> None:
+        """The meter can be visited (again)."""
         queue = self._queues.get(meter_id)
-        if queue is None:
+        if queue is not None and queue.parked:
+            queue.parked = False
+            queue.rests_until = 0
+            self._offer(queue, now_ms)
+
+    def done(self, task: Task) -> None:
+        """A job has come to its end: forget it."""
+        if task.closed or not task.timed:
+            task.closed = True
             return
-        queue.busy = False
-        queue.rests_until = until
-        self._offer(queue, now_ms)
+        task.closed = True
+        self._done += 1
+        if self._done > _FEW and self._done * 2 > len(self._expiring):
+            self._sweep()
 
     def expired(self, now_ms: int) -> list[Task]:
         """Jobs whose time is over and that are not under way; they are out of the queues."""
         gone = []
         while self._expiring and self._expiring[0][0] <= now_ms:
             task = heappop(self._expiring)[2]
-            if not task.closed and not task.under_way:
+            task.timed = False
+            if task.closed:
+                self._done -= 1
+            elif not task.under_way:
                 task.closed = True
+                task.why = self._held_up(task)
                 gone.append(task)
+                self._discard(self._queues.get(task.job.meter_id))
         return gone
 
     def drop(self, partitions: set[Partition]) -> None:
-        """Forget what came from partitions that another worker owns now."""
-        for queue in self._queues.values():
-            for _, _, task in queue.waiting:
-                task.closed = task.closed or task.ticket.partition in partitions
-        for _, _, later, _ in self._later:
-            if later is not None and later.ticket.partition in partitions:
-                later.closed = True
+        """Forget what came from partitions that another worker owns now. What is under way is its visit's."""
+        for _, _, task in self._expiring:
+            if task.ticket.partition in partitions and not task.under_way:
+                task.closed = True
+        self._sweep()
+        for queue in list(self._queues.values()):
+            queue.waiting = [item for item in queue.waiting if not item[2].closed]
+            heapify(queue.waiting)
+            self._discard(queue)
 
-    def _wake(self, now_ms: int) -> None:
-        while self._later and self._later[0][0] <= now_ms:
-            _, _, task, meter_id = heappop(self._later)
-            if task is not None and not task.closed:
-                self._wait(task, now_ms)
-            elif task is None and (queue := self._queues.get(meter_id)) is not None:
-                self._offer(queue, now_ms)
+    def _held_up(self, task: Task) -> str:
+        queue = self._queues.get(task.job.meter_id)
+        if queue is not None and queue.parked:
+            return "its meter did not dial in"
+        if queue is not None and queue.segment.shut:
+            return f"no meter of its segment {queue.segment.name} can be reached"
+        return ""
 
-    def _wait(self, task: Task, now_ms: int) -> None:
-        queue = self._queues.setdefault(task.job.meter_id, _Queue(task.job.meter_id))
+    def _pick(self, lane: int, now: int) -> Grant | None:
+        turns = self._turns[lane]
+        while turns:
+            turn, _, segment = turns[0]
+            queue = self._first(segment, lane, now)
+            wait = segment.wait(now, lane) if queue is not None else 0.0
+            if queue is None or wait:
+                heappop(turns)
+                segment.queued[lane] = False
+                if wait:
+                    self._block(segment, lane, wait)
+                continue
+            heappop(turns)
+            level = heappop(segment.ready[lane])[0]
+            queue.busy = True
+            probe = segment.begin()
+            self._past[lane] = turn
+            segment.turn[lane] = turn + _COSTS[level]
+            segment.queued[lane] = False
+            self._line_up(segment, lane)
+            return Grant(queue.meter_id, segment, probe, lane == URGENT)
+        return None
+
+    def _first(self, segment: Segment, lane: int, now: int) -> _Queue | None:
+        """The meter that is due first in a lane of a segment; entries that do not hold any more are put right."""
+        ready = segment.ready[lane]
+        while ready:
+            level, _, meter_id = ready[0]
+            queue = self._queues.get(meter_id)
+            best = None if queue is None or queue.busy or queue.parked or queue.rests_until > now else self._best(queue)
+            if queue is not None and best == (lane, level) and queue.segment is segment:
+                return queue
+            heappop(ready)
+            if queue is not None and best is not None:
+                self._offer(queue, now)  # what it was offered for is done or dropped
+        return None
+
+    def _block(self, segment: Segment, lane: int, until: float) -> None:
+        if segment.blocked[lane] != until and until != inf:
+            heappush(self._later, (until, next(self._order), (segment, lane)))
+        segment.blocked[lane] = until
+
+    def _line_up(self, segment: Segment, lane: int) -> None:
+        if segment.ready[lane] and not segment.queued[lane] and not segment.blocked[lane]:
+            segment.turn[lane] = max(segment.turn[lane], self._past[lane])
+            segment.queued[lane] = True
+            heappush(self._turns[lane], (segment.turn[lane], next(self._order), segment))
+
+    def _wake(self, now: int) -> None:
+        while self._later and self._later[0][0] <= now:
+            what = heappop(self._later)[2]
+            if isinstance(what, Task):
+                queue = self._queues[what.job.meter_id]
+                queue.later -= 1
+                if what.closed:
+                    self._discard(queue)
+                else:
+                    self._wait(queue, what, now)
+            elif isinstance(what, _Queue):
+                self._offer(what, now)
+            else:
+                segment, lane = what
+                segment.blocked[lane] = 0.0
+                self._line_up(segment, lane)
+
+    def _wait(self, queue: _Queue, task: Task, now: int) -> None:
         heappush(queue.waiting, (task.rank, next(self._order), task))
         if not queue.busy and queue.waiting[0][2] is task:
-            self._offer(queue, now_ms)
+            self._offer(queue, now)
 
-    def _offer(self, queue: _Queue, now_ms: int) -> None:
+    def _offer(self, queue: _Queue, now: int) -> None:
+        if queue.busy or queue.parked:
+            return
         best = self._best(queue)
-        if best is None:
-            if not queue.busy and queue.rests_until <= now_ms:
-                self._queues.pop(queue.meter_id, None)
-            elif not queue.busy:
-                heappush(self._later, (queue.rests_until, next(self._order), None, queue.meter_id))
-        elif queue.rests_until > now_ms:
-            heappush(self._later, (queue.rests_until, next(self._order), None, queue.meter_id))
+        if queue.rests_until > now:
+            heappush(self._later, (queue.rests_until, next(self._order), queue))
+        elif best is None:
+            self._discard(queue)
         else:
-            heappush(self._ready, (best, next(self._order), queue.meter_id))
+            lane, level = best
+            heappush(queue.segment.ready[lane], (level, next(self._order), queue.meter_id))
+            self._line_up(queue.segment, lane)
 
     def _best(self, queue: _Queue) -> Rank | None:
         while queue.waiting and queue.waiting[0][2].closed:
             heappop(queue.waiting)
         return queue.waiting[0][0] if queue.waiting else None
+
+    def _discard(self, queue: _Queue | None) -> None:
+        """Keep nothing of a meter that has no jobs."""
+        if queue is not None and not queue.busy and not queue.later and self._best(queue) is None:
+            self._queues.pop(queue.meter_id, None)
+
+    def _sweep(self) -> None:
+        """Let go of what is done."""
+        self._expiring = [item for item in self._expiring if not item[2].closed]
+        heapify(self._expiring)
+        self._done = 0
+        for item in self._later:
+            if isinstance(item[2], Task) and item[2].closed:
+                self._queues[item[2].job.meter_id].later -= 1
+        self._later = [item for item in self._later if not (isinstance(item[2], Task) and item[2].closed)]
+        heapify(self._later)

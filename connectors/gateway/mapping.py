@@ -65,6 +65,26 @@ def security_alarm(meter: Meter, code: str, detail: str, received_at: int, *stat
     )
 
 
+def segment_alarm(meter: Meter, at: int, *, shut: bool) -> Alarm:
+    """That the segment of a meter, the last that was tried, is reached by nobody, or again."""
+    code, word = ("segment-unreachable", "cannot be reached") if shut else ("segment-reachable", "can be reached again")
+    return Alarm(
+        id=event_id("Alarm", meter.id, CODE_TABLE, code, meter.segment, at),
+        meter_id=meter.id,
+        kind=AlarmKind.COMMUNICATION,
+        severity=Severity.CRITICAL if shut else Severity.INFO,
+        occurred_at=at,
+        received_at=at,
+        code=code,
+        code_table=CODE_TABLE,
+        feeder=meter.feeder,
+        transformer=meter.transformer,
+        segment=meter.segment,
+        source="gateway",
+        detail=f"segment {meter.segment} ({meter.network}) {word}, as tried last with meter {meter.id}",
+    )
+
+
 def _measures(value: TelegramValue, template: Template) -> bool:
     """Whether a value is worth a record of its own beside alarms or a profile: names, clocks, cleared alarms are not."""
     push = template.push

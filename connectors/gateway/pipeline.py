@@ -57,6 +57,8 @@ class Push:
     reply: bytes = b""
     """To be sent back to the meter once Kafka has everything above."""
     replay_id: str = ""
+    authenticated: bool = False
+    """Whether nobody but the holder of the meter's keys can have written it."""
     waits: bool = False
     """A part of a telegram whose rest is to come: nothing is to be written, `reply` is to be sent at once."""
 
@@ -87,7 +89,7 @@ class Pipeline:
         self._counters = Counters()
         self._announce = announce
         self._announced: set[str] = set()
-        self._told: dict[str, int] = {}
+        self._told: dict[tuple[str, str], int] = {}
         self._log = structlog.get_logger("pipeline")
 
     def template_of(self, meter: Meter) -> Template:
@@ -128,13 +130,19 @@ class Pipeline:
         meter = who.meter
         if meter is None:
             return self._unknown(presented(telegram, self._serials), push)
-        push = replace(push, meter_id=meter.id, frames=replace(push.frames, meter_id=meter.id))
+        push = replace(
+            push, meter_id=meter.id, frames=replace(push.frames, meter_id=meter.id), authenticated=telegram.authenticated
+        )
         if who.conflict:
             alarm = security_alarm(meter, "identity-conflict", who.conflict, push.received_at, wire(push.frames))
             return replace(
                 push, events=() if push.replay_id else (alarm,), letter=letter_of(push, "identity-conflict", who.conflict)
             )
         template = self.template_of(meter)
+        if template.push.protected and telegram.security is None:
+            detail = f"meter {meter.id} ciphers all it pushes (template {template.name}), and this came in clear"
+            alarms = () if push.replay_id else self.alarm_once(meter, "push-unprotected", detail, push.received_at)
+            return replace(push, events=alarms, letter=letter_of(push, "push-unprotected", detail))
         if not reads_alike(used or GENERIC, template.push):
             telegram = reread(telegram, template.push)
         warnings = self._counted(telegram, meter, push, sealed)
@@ -152,7 +160,8 @@ class Pipeline:
         if meter is not None and registered:
             push = replace(push, meter_id=meter.id, frames=replace(push.frames, meter_id=meter.id))
             if error.code == "cipher-authentication":
-                push = replace(push, events=self._forged(meter, error, push))
+                told = () if push.replay_id else self.alarm_once(meter, error.code, error.detail, push.received_at)
+                push = replace(push, events=told)
         elif error.code == "key-missing" and system_title is not None:
             announced = self._announcement((Identity(IdentityKind.SYSTEM_TITLE, system_title),), push)
             push = replace(push, announced=announced)
@@ -190,13 +199,13 @@ class Pipeline:
         detail = f"invocation counter {counter} of system title {title} is not above the last, and the telegram is another"
         return (security_alarm(meter, "counter-replayed", detail, push.received_at, counter, sealed),)
 
-    def _forged(self, meter: Meter, error: DlmsError, push: Push) -> tuple[Alarm, ...]:
-        """One alarm a meter and hour: who forges telegrams must not be able to flood what is urgent."""
-        hour = push.received_at // _AN_HOUR
-        if push.replay_id or self._told.get(meter.id) == hour:
+    def alarm_once(self, meter: Meter, code: str, detail: str, at: int) -> tuple[Alarm, ...]:
+        """A security alarm, one a meter, code and hour: who forges telegrams must not be able to flood what is urgent."""
+        hour = at // _AN_HOUR
+        if self._told.get((meter.id, code)) == hour:
             return ()
-        self._told[meter.id] = hour
-        return (security_alarm(meter, "cipher-authentication", error.detail, push.received_at, hour),)
+        self._told[meter.id, code] = hour
+        return (security_alarm(meter, code, detail, at, hour),)
 
 
 def reads_alike(one: PushTemplate, other: PushTemplate) -> bool:

@@ -1,41 +1,52 @@
-"""TCP and UDP listeners for what meters push: octets into the pipeline, acknowledgements out once Kafka has everything.
+"""Connections on which meters push: octets into the pipeline, acknowledgements out once Kafka has everything.
 
     data ─▶ Conversation ─▶ Push ─▶ Emitter ─▶ Kafka ─▶ reply, in the order in which the telegrams came
                                         └─ not delivered ─▶ the connection is closed: the meter sends again
 
 Callbacks on a transport. A connection at rest holds nothing but itself; timeouts are found by a sweep over all of
-them. While too much waits for Kafka no socket is read, and datagrams, which nobody can be told to hold back, are
-dropped and counted.
+them. While too much waits for Kafka no socket is read. A meter that dials in may be lent to a session (`lines`), or handed
+over to the worker that has its jobs (`relay`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
+from collections.abc import Callable
 
 import structlog
 
 from connectors.gateway.conversation import Conversation
 from connectors.gateway.deliveries import Deliveries
 from connectors.gateway.emit import Emitter
+from connectors.gateway.identify import by_endpoint
+from connectors.gateway.lines import LentTransport, Lines
 from connectors.gateway.pipeline import Pipeline, Push
+from connectors.gateway.push_datagrams import PushDatagrams, endpoint_of
+from connectors.gateway.session import MeterLink
+from schemas.records import Meter
 from streams.runtime import metrics
 from streams.runtime.clock import Clock
 from streams.runtime.settings import Gateway
 
 _FORGET_S = 60.0
 """A connection that was silent for so long, with nothing half received, gives its decoder back."""
-_MAX_SENDERS = 1_000
-"""Senders of datagrams with blocks of a telegram still to come."""
 
 
 class PushListener:
     """What all push connections share."""
 
     def __init__(
-        self, settings: Gateway, clock: Clock, pipeline: Pipeline, emitter: Emitter, deliveries: Deliveries
+        self,
+        settings: Gateway,
+        clock: Clock,
+        pipeline: Pipeline,
+        emitter: Emitter,
+        deliveries: Deliveries,
+        lines: Lines | None = None,
     ) -> None:
         self.settings = settings
+        self.lines = Lines(lambda _: None) if lines is None else lines
         self.clock = clock
         self.pipeline = pipeline
         self.emitter = emitter
@@ -105,7 +116,21 @@ class _Ack:
 class PushConnection(asyncio.Protocol):
     """One meter, or what stands before many of them, on TCP."""
 
-    __slots__ = ("_acks", "_began", "_conversation", "_ended", "_listener", "_pending", "_seen", "_transport", "endpoint")
+    __slots__ = (
+        "_acks",
+        "_began",
+        "_conversation",
+        "_ended",
+        "_guest",
+        "_listener",
+        "_pending",
+        "_pipe",
+        "_seen",
+        "_transport",
+        "adopted",
+        "endpoint",
+        "proven",
+    )
 
     def __init__(self, listener: PushListener) -> None:
         self._listener = listener
@@ -116,17 +141,38 @@ class PushConnection(asyncio.Protocol):
         self._began = 0.0
         self._seen = 0.0
         self._ended = False
+        self._guest: MeterLink | None = None
+        self._pipe: tuple[Callable[[bytes], None], Callable[[], None]] | None = None
         self.endpoint = ""
+        self.proven = False
+        """See `lines.Line`."""
+        self.adopted = False
+        """Whether the meter connected to another worker, which passes on what it says."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio's: a meter connected."""
+        self._open(transport, endpoint_of(transport.get_extra_info("peername")))
+        meter = by_endpoint(self.endpoint, self._listener.pipeline.directory)
+        if meter is not None and self in self._listener.connections:
+            self.proven = True
+            self._listener.lines.speaks(self, meter)
+
+    def adopt(self, transport: asyncio.Transport, endpoint: str, meter: Meter | None, *, proven: bool) -> None:
+        """Take over a connection that a meter made to another worker, and that worker passes on."""
+        self.adopted = True
+        self._open(transport, endpoint)
+        self.proven = proven
+        if self in self._listener.connections:
+            self._listener.lines.speaks(self, meter)
+
+    def _open(self, transport: asyncio.BaseTransport, endpoint: str) -> None:
         listener = self._listener
         self._transport = transport  # type: ignore[assignment]  # a server gives Transports
         if len(listener.connections) >= listener.settings.max_connections:
             metrics.CONNECTIONS_REFUSED.labels("max_connections").inc()
             self._abort()
             return
-        self.endpoint = endpoint_of(transport.get_extra_info("peername"))
+        self.endpoint = endpoint
         self._seen = listener.clock.monotonic()
         listener.connections.add(self)
         metrics.CONNECTIONS.set(len(listener.connections))
@@ -139,6 +185,59 @@ class PushConnection(asyncio.Protocol):
         if self._ended or self not in listener.connections:
             return
         self._seen = listener.clock.monotonic()
+        if self._pipe is not None:
+            self._pipe[0](data)
+        elif self._guest is None:
+            self._take(data)
+        else:
+            self._guest.data_received(data)
+
+    @property
+    def free(self) -> bool:
+        """See `lines.Line`."""
+        return self._guest is None and self._pipe is None and not self._pending and not self._ended
+
+    @property
+    def waits(self) -> bool:
+        """Whether the meter is to be answered yet."""
+        return bool(self._acks)
+
+    @property
+    def piped(self) -> bool:
+        """Whether another worker has the connection."""
+        return self._pipe is not None
+
+    def pipe(self, pass_on: Callable[[bytes], None], hang_up: Callable[[], None]) -> bool:
+        """Pass on whatever comes from now on, and the end of it; false where the connection has ended."""
+        if self._ended or self._transport is None or self._transport.is_closing():
+            return False
+        self._pipe = pass_on, hang_up
+        self._conversation = None
+        self._listener.lines.lost(self)
+        return True
+
+    def write(self, data: bytes) -> None:
+        """Send what another worker says to the meter."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def lend(self, link: MeterLink) -> None:
+        """See `lines.Line`."""
+        if self._transport is None:
+            raise RuntimeError("a connection that is not open yet is lent")
+        self._guest = link
+        link.connection_made(LentTransport(self._transport, self._returned))
+
+    def pushed(self, frame: bytes) -> None:
+        """See `lines.Line`."""
+        self._take(frame)
+
+    def _returned(self) -> None:
+        self._guest = None
+
+    def _take(self, data: bytes) -> None:
+        """Octets of what the meter pushes."""
+        listener = self._listener
         if self._conversation is None:
             self._conversation = Conversation(listener.pipeline, self.endpoint)
         pushes = self._conversation.feed(data, listener.clock.now_ms())
@@ -155,9 +254,15 @@ class PushConnection(asyncio.Protocol):
         self._end()
         return bool(self._acks)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the signature is asyncio's
+    def connection_lost(self, exc: Exception | None) -> None:
         """asyncio's: the connection is gone."""
         self._end()
+        self._listener.lines.lost(self)
+        guest, self._guest = self._guest, None
+        if guest is not None:
+            guest.connection_lost(exc)
+        if self._pipe is not None:
+            self._pipe[1]()
         self._listener.connections.discard(self)
         metrics.CONNECTIONS.set(len(self._listener.connections))
         self._acks = None
@@ -187,7 +292,7 @@ class PushConnection(asyncio.Protocol):
         settings = self._listener.settings
         silent = now - self._seen
         if (self._pending and now - self._began > settings.frame_timeout_s) or (
-            silent > settings.idle_timeout_s and not self._acks
+            silent > settings.idle_timeout_s and not self._acks and self._guest is None
         ):
             self.close()
         elif silent > _FORGET_S and not self._pending:
@@ -232,6 +337,9 @@ class PushConnection(asyncio.Protocol):
             ack = _Ack(self, push.reply)
             self._acks.append(ack)
             self._listener.emitter.push(push, ack.settle)
+            if push.meter_id and push.letter is None:
+                self.proven = self.proven or push.authenticated
+                self._listener.lines.speaks(self, self._listener.pipeline.directory.get(push.meter_id))
 
     def _end(self) -> None:
         """No more octets: what is not whole is refused."""
@@ -251,73 +359,3 @@ class PushConnection(asyncio.Protocol):
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
-
-
-class PushDatagrams(asyncio.DatagramProtocol):
-    """Meters on UDP: a datagram holds whole frames, a telegram in blocks may take several."""
-
-    def __init__(self, listener: PushListener) -> None:
-        self._listener = listener
-        self._transport: asyncio.DatagramTransport | None = None
-        self._senders: OrderedDict[str, tuple[Conversation, float]] = OrderedDict()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio's: the socket is open."""
-        self._transport = transport  # type: ignore[assignment]  # create_datagram_endpoint gives a DatagramTransport
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """asyncio's: a datagram came."""
-        listener = self._listener
-        if listener.deliveries.full or listener.draining:
-            metrics.DATAGRAMS_DROPPED.inc()
-            return
-        endpoint = endpoint_of(addr)
-        known = self._senders.pop(endpoint, None)
-        conversation = Conversation(listener.pipeline, endpoint) if known is None else known[0]
-        pushes = conversation.datagram(data, listener.clock.now_ms())
-        self._reply(conversation.take_replies(), addr)
-        for push in pushes:
-            self._emit(push, addr)
-        if conversation.blocks:
-            self._senders[endpoint] = conversation, listener.clock.monotonic()
-            if len(self._senders) > _MAX_SENDERS:
-                self._give_up()
-
-    def error_received(self, exc: Exception) -> None:
-        """asyncio's: an acknowledgement could not be delivered. The meter will send again."""
-
-    def sweep(self) -> None:
-        """Give up telegrams whose blocks stopped coming."""
-        before = self._listener.clock.monotonic() - self._listener.settings.frame_timeout_s
-        while self._senders and next(iter(self._senders.values()))[1] < before:
-            self._give_up()
-
-    def _give_up(self) -> None:
-        _, (conversation, _) = self._senders.popitem(last=False)
-        for push in conversation.close(self._listener.clock.now_ms()):
-            self._emit(push, None)
-
-    def _emit(self, push: Push, addr: tuple[str, int] | None) -> None:
-        if push.waits:
-            self._reply(push.reply, addr)
-            return
-
-        def then(error: Exception | None) -> None:
-            if error is None:
-                self._reply(push.reply, addr)
-            else:
-                self._listener.undelivered(push.endpoint, error)
-
-        self._listener.emitter.push(push, then)
-
-    def _reply(self, reply: bytes, addr: tuple[str, int] | None) -> None:
-        if reply and addr is not None and self._transport is not None and not self._transport.is_closing():
-            self._transport.sendto(reply, addr)
-
-
-def endpoint_of(peer: tuple[str, int] | None) -> str:
-    """An address as `host:port`, with brackets around an IPv6 host."""
-    if not peer:
-        return "unknown:0"
-    host, port = peer[0], peer[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,21 +13,27 @@ from typing import Any
 import structlog
 import uvloop
 
+from connectors.gateway.addresses import Address
 from connectors.gateway.bad_records import BadRecords
+from connectors.gateway.counter_ledger import CounterLedger
 from connectors.gateway.deliveries import Deliveries
 from connectors.gateway.directory import Directory
 from connectors.gateway.emit import Emitter
 from connectors.gateway.errors import KeyStoreError
 from connectors.gateway.intake import Intake, Ticket
 from connectors.gateway.keystore import open_key_store
+from connectors.gateway.lines import Lines
 from connectors.gateway.meters_feed import MetersFeed
 from connectors.gateway.pipeline import Pipeline
-from connectors.gateway.push_listener import PushDatagrams, PushListener
-from connectors.gateway.session import MeterLink
+from connectors.gateway.push_datagrams import PushDatagrams
+from connectors.gateway.push_listener import PushConnection, PushListener
+from connectors.gateway.relay import Relay, client_id, members_of
+from connectors.gateway.reservations import Reservations
 from connectors.gateway.worker import Tools, Worker
 from connectors.protocols.dlms.framing import Limits
 from connectors.templates.loader import load_templates
 from connectors.templates.schema import TemplateError
+from schemas.records import Meter
 from streams.runtime import metrics
 from streams.runtime.errors import FatalError
 from streams.runtime.offsets import Partition
@@ -34,6 +42,8 @@ from streams.runtime.settings import Settings
 
 _TICK_S = 0.05
 _SWEEP_EVERY = 20
+_HAND_OVER_EVERY = 5
+_SHORTEST_SECRET = 16
 _BACKLOG = 4_096
 
 
@@ -67,6 +77,7 @@ class _Gateway:
         self._settings = settings
         self._loop = loop
         self._failure: Exception | None = None
+        self._sweeps = 0
         self._log = structlog.get_logger("gateway")
         self._directory = Directory(runtime.codec)
         bad = BadRecords(runtime)
@@ -83,9 +94,24 @@ class _Gateway:
             limits=Limits(max_apdu=settings.max_apdu),
             announce=settings.max_discovered if settings.discover else 0,
         )
-        self._listener = PushListener(settings, runtime.clock, pipeline, emitter, self._deliveries)
-        # The worker and the intake know each other: jobs one way, offsets the other.
-        self._intake = Intake(runtime, bad, self._on_loop(self._take), self._on_loop(self._revoked), failed)
+        # The listener and the worker know each other: meters that dialled in. So do the worker and the intake: jobs one
+        # way, offsets the other.
+        lines = self._lines = Lines(self._dialled_in)
+        self._listener = PushListener(settings, runtime.clock, pipeline, emitter, self._deliveries, lines)
+        self._intake = Intake(
+            runtime, bad, self._on_loop(self._take), self._on_loop(self._revoked), failed, self._on_loop(self._share)
+        )
+        self._counters = Reservations(
+            CounterLedger(runtime, bad),
+            runtime.clock,
+            self._intake.owns,
+            self._alarm,
+            owner=runtime.settings.kafka.instance_id or f"{socket.gethostname()}-{os.getpid()}",
+            block=settings.counter_block,
+            most_raised=settings.counter_raise,
+            pause_s=runtime.settings.kafka.session_timeout_s,
+        )
+        self._relay = self._new_relay()
         self._worker = Worker(
             Tools(
                 settings=settings,
@@ -98,6 +124,8 @@ class _Gateway:
                 offsets=self._intake,
                 connect=self._connect,
                 chance=random.random,
+                lines=lines,
+                counters=self._counters,
             )
         )
 
@@ -121,6 +149,7 @@ class _Gateway:
         tcp_port = tcp.sockets[0].getsockname()[1]
         udp_port = udp.get_extra_info("sockname")[1]
         self._log.info("listening", host=settings.host, tcp_port=tcp_port, udp_port=udp_port)
+        relay = await self._open_relay()
         self._intake.start()
         self._runtime.health.ready()
         ticks = 0
@@ -131,6 +160,8 @@ class _Gateway:
                 self._sweep(datagrams)
         self._runtime.health.not_ready()
         tcp.close()
+        if relay is not None:
+            relay.close()
         await self._finish()
         udp.close()
 
@@ -144,6 +175,7 @@ class _Gateway:
         self._listener.close()
         await self._settle(until, lambda: self._deliveries.groups > 0)
         await self._worker.abandon()
+        await self._counters.close()
         await asyncio.to_thread(self._intake.stop)
 
     async def _settle(self, until: float, busy: Callable[[], bool]) -> None:
@@ -152,9 +184,36 @@ class _Gateway:
             self._worker.tick()
             self._alive()
 
+    def _new_relay(self) -> Relay | None:
+        settings, runtime = self._settings, self._runtime
+        if settings.relay_port < 0:
+            return None
+        secret = settings.relay_secret.get_secret_value()
+        if len(secret) < _SHORTEST_SECRET:
+            raise FatalError(f"gateway.relay_secret has less than {_SHORTEST_SECRET} characters; or set relay_port to -1")
+        members = members_of(runtime.settings.kafka, runtime.group)
+        return Relay(runtime.clock, self._intake, members, self._listener.connection, self._directory.get, secret.encode())
+
+    async def _open_relay(self) -> asyncio.Server | None:
+        """Take pipes from other workers, and tell the group where."""
+        if self._relay is None:
+            return None
+        settings = self._settings
+        server = await self._loop.create_server(self._relay.inlet, settings.host, settings.relay_port)
+        port = server.sockets[0].getsockname()[1]
+        self._intake.client_id = client_id("hes-gateway", settings.relay_host or settings.host, port)
+        self._log.info("relaying", port=port)
+        return server
+
     def _sweep(self, datagrams: PushDatagrams) -> None:
         self._listener.sweep()
         datagrams.sweep()
+        self._sweeps += 1
+        if self._relay is not None:
+            self._relay.sweep()
+            if self._sweeps % _HAND_OVER_EVERY == 0:
+                for meter_id, _ in self._lines.all():
+                    self._hand_over(meter_id)
         metrics.METERS.set(len(self._directory))
 
     async def _pause(self) -> bool:
@@ -174,6 +233,22 @@ class _Gateway:
     def _take(self, tickets: list[Ticket]) -> None:
         self._worker.take(tickets)
 
+    def _share(self, share: float) -> None:
+        self._worker.share(share)
+
+    def _dialled_in(self, meter_id: str) -> None:
+        self._worker.dialled_in(meter_id)
+        self._hand_over(meter_id)
+
+    def _hand_over(self, meter_id: str) -> None:
+        """A meter whose jobs another worker has is handed over to it."""
+        line = self._lines.get(meter_id)
+        if self._relay is not None and isinstance(line, PushConnection) and not self._relay.owned(meter_id):
+            self._relay.hand_over(line, meter_id)
+
+    def _alarm(self, meter: Meter, code: str, detail: str) -> None:
+        self._worker.alarm(meter, code, detail)
+
     def _revoked(self, partitions: set[Partition]) -> None:
         self._worker.revoked(partitions)
 
@@ -183,8 +258,11 @@ class _Gateway:
     def _on_loop(self, call: Callable[[Any], None]) -> Callable[[Any], None]:
         return lambda argument: _quietly(self._loop, call, argument)
 
-    async def _connect(self, factory: Callable[[], MeterLink], host: str, port: int) -> None:
-        await self._loop.create_connection(factory, host, port)
+    async def _connect(self, factory: Callable[[], Any], address: Address) -> None:
+        if address.scheme == "udp":
+            await self._loop.create_datagram_endpoint(factory, remote_addr=(address.host, address.port))
+        else:
+            await self._loop.create_connection(factory, address.host, address.port)
 
 
 def _quietly(loop: asyncio.AbstractEventLoop, call: Callable[[Any], None], argument: Any) -> None:

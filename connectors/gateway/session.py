@@ -1,4 +1,4 @@
-"""One TCP connection to one meter: what a sans-I/O session yields is wrapped and sent, what comes back is sent into it.
+"""One connection to one meter: what a sans-I/O session yields is wrapped and sent, what comes back is sent into it.
 
     connected ──run(session)──▶ busy ──session ends──▶ connected ──run …──▶ … ──close──▶ closed
                                  └──answer-timeout, connection-lost, broken frames──▶ closed, the session failed
@@ -25,16 +25,19 @@ Then = Callable[[Any, Exception | None], None]
 """Called with a session's result, or with None and what went wrong: `DlmsError`, `JobError`, or a bug."""
 
 _UNSOLICITED = (0x0F, 0xC2)
+_PUSHED = (0xDB, 0xDC, 0xDD, 0xDF, 0xE0)
+"""What may be a push where it is for another client than the one that asks."""
 _SPILL = 262_144
 
 
 class MeterLink(asyncio.Protocol):
-    """A connection through the wrapper (IEC 62056-47). `unsolicited` is given what a meter pushes between answers."""
+    """A connection through the wrapper (IEC 62056-47). `unsolicited` is given what a meter pushes between answers: its
+    source and destination, and the APDU.
+    """
 
     __slots__ = (
         "_answer_by",
         "_answer_timeout_s",
-        "_client",
         "_clock",
         "_deframer",
         "_frames",
@@ -45,6 +48,8 @@ class MeterLink(asyncio.Protocol):
         "_then",
         "_transport",
         "_unsolicited",
+        "answered",
+        "client",
         "lost",
     )
 
@@ -54,11 +59,12 @@ class MeterLink(asyncio.Protocol):
         client: int,
         server: int,
         answer_timeout_s: float,
-        unsolicited: Callable[[bytes], None],
+        unsolicited: Callable[[int, int, bytes], None],
         spill: Callable[[], None],
     ) -> None:
         self._clock = clock
-        self._client = client
+        self.client = client
+        """Who asks; to be changed between sessions only."""
         self._server = server
         self._answer_timeout_s = answer_timeout_s
         self._unsolicited = unsolicited
@@ -72,6 +78,8 @@ class MeterLink(asyncio.Protocol):
         self._kept = 0
         self.lost = False
         """Whether the connection has ended."""
+        self.answered = False
+        """Whether the meter ever said something."""
 
     def run(self, session: Session[Any], then: Then) -> None:
         """Drive a session to its end. One at a time."""
@@ -119,6 +127,7 @@ class MeterLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio's: octets came."""
+        self.answered = True
         try:
             frames = self._deframer.feed(data)
         except DlmsError as error:
@@ -126,11 +135,7 @@ class MeterLink(asyncio.Protocol):
             self.fail(error)
             return
         for source, destination, apdu in frames:
-            self._keep(Direction.FROM_METER, pack(source, destination, apdu))
-            if apdu[:1] and apdu[0] in _UNSOLICITED:
-                self._unsolicited(apdu)
-            elif destination == self._client and self._session is not None:  # else it is late, or for a client before us
-                self._advance(apdu)
+            self._received(source, destination, apdu)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio's: the connection ended."""
@@ -152,6 +157,13 @@ class MeterLink(asyncio.Protocol):
             self._session.close()
         self._end(None, JobError("connection-lost", f"{detail}; it may serve one client at a time", retry=True))
 
+    def _received(self, source: int, destination: int, apdu: bytes) -> None:
+        self._keep(Direction.FROM_METER, pack(source, destination, apdu))
+        if apdu[0] in _UNSOLICITED or (apdu[0] in _PUSHED and destination != self.client):
+            self._unsolicited(source, destination, apdu)
+        elif destination == self.client and self._session is not None:  # else it is late, or for a client before us
+            self._advance(apdu)
+
     def _advance(self, apdu: bytes | None) -> None:
         session = self._session
         if session is None:
@@ -170,8 +182,12 @@ class MeterLink(asyncio.Protocol):
     def _write(self, apdu: bytes) -> None:
         if self._transport is None or self.lost:
             return
-        self._keep(Direction.TO_METER, pack(self._client, self._server, masked(apdu)))
-        self._transport.write(pack(self._client, self._server, apdu))
+        self._keep(Direction.TO_METER, pack(self.client, self._server, masked(apdu)))
+        self._put(pack(self.client, self._server, apdu))
+
+    def _put(self, frame: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(frame)
 
     def _end(self, result: Any, error: Exception | None) -> None:
         then, self._session, self._then = self._then, None, None

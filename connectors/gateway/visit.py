@@ -1,4 +1,4 @@
-"""One visit to a meter: connect, associate, do its jobs one after another, release.
+"""One visit to a meter: connect (or take the connection that it made), associate, do its jobs one after another, release.
 
 A task a visit, which waits for whole sessions; the round trips within them are callbacks (`session`). What goes wrong
 before the association stands holds for every job that waits for the meter, what goes wrong after it for the job at
@@ -11,28 +11,36 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import structlog
 
-from connectors.gateway.errors import JobError, KeyStoreError
+from connectors.gateway.access import Access, access_of
+from connectors.gateway.addresses import DIAL_IN, Address, address_of
+from connectors.gateway.datagrams import DatagramLink
+from connectors.gateway.errors import JobError
 from connectors.gateway.jobs import Task
 from connectors.gateway.keystore import KeyStore
+from connectors.gateway.lines import Line
 from connectors.gateway.operations import Found, Order, perform
+from connectors.gateway.reservations import Ask, Counting
+from connectors.gateway.retries import tells_of_network
 from connectors.gateway.session import MeterLink
 from connectors.protocols.dlms.association import Associated, Association, associate, release
 from connectors.protocols.dlms.client_apdus import Session
 from connectors.protocols.dlms.errors import DlmsError
-from connectors.protocols.dlms.template import PullTemplate
+from connectors.protocols.dlms.framing.wrapper import pack
+from connectors.protocols.dlms.invocation_counter import read_invocation_counter
+from connectors.protocols.dlms.security import secured
 from schemas.ids import event_id
 from schemas.records import Meter, SessionFrames, SessionKind, Transport
 from schemas.records import Protocol as MeterProtocol
 from streams.runtime.clock import Clock
 from streams.runtime.settings import Gateway
 
-Connect = Callable[[Callable[[], MeterLink], str, int], Awaitable[Any]]
-"""Opens a TCP connection with a protocol; raises OSError."""
+Connect = Callable[[Callable[[], MeterLink], Address], Awaitable[Any]]
+"""Opens a TCP connection, or a connected UDP socket, with a protocol; raises OSError."""
 
 _HARMLESS = ("peer-access", "peer-exception", "dlms-time", "profile-shape", "profile-clock")
 """A meter that answers so answers the next job all the same."""
@@ -54,6 +62,14 @@ class Host(Protocol):
     clock: Clock
     keys: KeyStore
     connect: Connect
+    title: bytes
+    """Our system title."""
+
+    async def counting(self, task: Task, meter: Meter, client: int, ask: Ask | None) -> Counting:
+        """The invocation counters of a meter's key; see `Reservations.counting`."""
+
+    def doubt(self, counting: Counting) -> None:
+        """The meter did not take our counters, or something else."""
 
     def next_order(self, meter: Meter) -> tuple[Task, Order] | None:
         """The meter's next job, checked; None where there is none, or the worker stops."""
@@ -74,9 +90,12 @@ class Host(Protocol):
 class Visit:
     """A meter being visited; `tick` is to be called several times a second."""
 
-    def __init__(self, host: Host, meter: Meter) -> None:
+    def __init__(self, host: Host, meter: Meter, line: Line | None = None) -> None:
         self._host = host
+        self._line = line
         self._link: MeterLink | None = None
+        self._counting: Counting | None = None
+        self._config = Association()
         self._task: Task | None = None
         self._stages = Stages(0)
         self._began = host.clock.now_ms()
@@ -85,6 +104,8 @@ class Visit:
         self.meter = meter
         self.failed = False
         """Whether the meter should rest before it is visited again."""
+        self.reached: bool | None = None
+        """Whether the meter said anything; None where nobody can tell."""
 
     async def run(self) -> None:
         """The whole visit. Raises nothing but cancellation."""
@@ -93,10 +114,13 @@ class Visit:
             return
         task, order = ordered
         try:
-            link = await self._open(order, task)
-            associated = await self._drive(link, associate(self._association(order.template.pull)))
+            link, associated = await self._associate(task, order)
         except Exception as error:  # noqa: BLE001 - the job is told; a bug in one visit must not take the others along
             self.failed = True
+            if not self._answered and tells_of_network(error):
+                self.reached = False
+            if self._counting is not None:
+                self._host.doubt(self._counting)
             self._fail(task, error, Found())
             self._host.unreachable(self.meter, error)
         else:
@@ -114,18 +138,62 @@ class Visit:
         else:
             self._link.tick(now)
 
-    async def _open(self, order: Order, task: Task) -> MeterLink:
-        host, port = address_of(self.meter)
-        self._endpoint = f"{host}:{port}"
-        self._association(
-            order.template.pull
-        )  # before anyone connects: a missing password is nothing to bother the meter with
-        settings, clock, pull = self._host.settings, self._host.clock, order.template.pull
-        link = MeterLink(clock, pull.client, pull.server, settings.answer_timeout_s, self._pushed, self._spill)
+    @property
+    def _answered(self) -> bool:
+        return self._link is not None and self._link.answered
+
+    async def _associate(self, task: Task, order: Order) -> tuple[MeterLink, Associated]:
+        # Before anyone connects: a missing key is nothing to bother the meter with.
+        access = access_of(self.meter, order.template.pull, self._host.keys, self._host.title)
+        if access.counted:
+            ask = partial(self._ask, access, task) if access.pull.counter is not None else None
+            self._counting = await self._host.counting(task, self.meter, access.pull.client, ask)
+        link = await self._opened(access, task)
+        self._config = access.association(self._counting)
+        return link, await self._drive(link, associate(self._config))
+
+    async def _ask(self, access: Access, task: Task) -> int | None:
+        """The meter's own count of our invocations, as the public client may read it in clear."""
+        link = await self._opened(access, task)
+        link.client = access.pull.public_client
+        try:
+            associated = await self._drive(link, associate(Association()))
+            told: int = await self._drive(link, read_invocation_counter(associated, access.pull.counter or ""))
+            await self._drive(link, release())
+        except DlmsError as error:
+            log = structlog.get_logger("visit")
+            log.warning("counter-not-told", meter=self.meter.id, code=error.code, reason=error.detail)
+            return None
+        finally:
+            link.client = access.pull.client
+        return told
+
+    async def _opened(self, access: Access, task: Task) -> MeterLink:
+        """The connection, again where the meter closed it after the public client."""
+        link = self._link
+        return link if link is not None and not link.lost else await self._open(access, task)
+
+    async def _open(self, access: Access, task: Task) -> MeterLink:
+        address = address_of(self.meter)
+        settings, clock, pull = self._host.settings, self._host.clock, access.pull
+        given = (clock, pull.client, pull.server, settings.answer_timeout_s, self._pushed, self._spill)
+        if address.scheme == DIAL_IN:
+            link = self._take_line(MeterLink(*given), access)
+        else:
+            self._endpoint = str(address)
+            make = partial(DatagramLink, patience_s=settings.datagram_retry_s) if address.scheme == "udp" else MeterLink
+            link = make(*given)
+            await self._connect(link, address, task)
+        self._link = link
+        self._stages.connected_at = clock.now_ms()
+        return link
+
+    async def _connect(self, link: MeterLink, address: Address, task: Task) -> None:
+        settings, clock = self._host.settings, self._host.clock
         patience = min(settings.connect_timeout_s, max(0.0, (task.expires_at - clock.now_ms()) / 1000))
         try:
             async with asyncio.timeout(patience):
-                await self._host.connect(lambda: link, host, port)
+                await self._host.connect(lambda: link, address)
         except TimeoutError:
             if clock.now_ms() >= task.expires_at:
                 raise expiry(task) from None
@@ -134,8 +202,19 @@ class Visit:
         except OSError as error:
             why = error.strerror or type(error).__name__
             raise JobError("connect-refused", f"{self._endpoint} cannot be reached: {why}", retry=True) from None
-        self._link = link
-        self._stages.connected_at = clock.now_ms()
+
+    def _take_line(self, link: MeterLink, access: Access) -> MeterLink:
+        line = self._line
+        if line is None or not line.free:
+            raise JobError("connection-lost", f"meter {self.meter.id} dialled in and has hung up", retry=True)
+        if access.tells_secret and not line.proven:
+            detail = (
+                f"{line.endpoint} says it is meter {self.meter.id} and has not shown it: it would be told the password. "
+                "Register its address as an identity, have it cipher its pushes, or use high level security"
+            )
+            raise JobError("line-unproven", detail)
+        self._endpoint = line.endpoint
+        line.lend(link)
         return link
 
     async def _work(self, link: MeterLink, associated: Associated, ordered: tuple[Task, Order] | None) -> None:
@@ -157,8 +236,9 @@ class Visit:
                 self._stages = Stages(now, now, now)
         if not link.lost:
             try:
-                await self._drive(link, release())
+                await self._drive(link, release(self._config))
             except (DlmsError, JobError):
+                self.failed = self._line is not None  # what comes on it now is no push
                 return  # all is read; how the meter takes its leave does not matter
 
     async def _drive(self, link: MeterLink, session: Session[Any]) -> Any:
@@ -173,8 +253,12 @@ class Visit:
             else:
                 future.set_exception(error)
 
-        link.run(session, then)
-        return await future
+        channel = self._config.channel
+        link.run(session if channel is None else secured(session, channel), then)
+        result = await future
+        if self._counting is not None and channel is not None:
+            self._counting.answered()
+        return result
 
     def _next(self) -> tuple[Task, Order] | None:
         ordered = self._host.next_order(self.meter)
@@ -198,25 +282,18 @@ class Visit:
             rest = self._frames("")
             if rest.frames:
                 self._host.keep(rest)
+            if self._link.answered:
+                self.reached = True
+            if self._line is not None and self.failed:
+                self._link.abort()
             self._link.close()
+        if self._counting is not None and self._config.channel is not None:
+            self._counting.heard = max(self._counting.heard, self._config.channel.heard)
 
-    def _association(self, pull: PullTemplate) -> Association:
-        if pull.auth == "none":
-            return Association()
-        if pull.auth != "low":
-            detail = f"the template asks for authentication {pull.auth!r}; none and low are supported"
-            raise JobError("operation-unsupported", detail)
-        try:
-            found = self._host.keys.get(self.meter.key_ref) if self.meter.key_ref else None
-        except KeyStoreError as error:
-            raise JobError("key-missing", str(error)) from None
-        if found is None or found.password is None:
-            detail = f"no password under {self.meter.key_ref!r} for meter {self.meter.id}; import the meter's keys"
-            raise JobError("key-missing", detail)
-        return Association(password=found.password)
-
-    def _pushed(self, apdu: bytes) -> None:
-        if self._link is not None:
+    def _pushed(self, source: int, destination: int, apdu: bytes) -> None:
+        if self._line is not None:
+            self._line.pushed(pack(source, destination, apdu))
+        elif self._link is not None:
             self._host.unsolicited(apdu, self._endpoint, self._link.reply)
 
     def _spill(self) -> None:
@@ -241,23 +318,9 @@ class Visit:
         )
 
 
-def address_of(meter: Meter) -> tuple[str, int]:
-    """Host and port of a meter. Raises `JobError`."""
-    if not meter.endpoint:
-        raise JobError("meter-no-endpoint", f"meter {meter.id} has no endpoint; it can push, but it cannot be read")
-    try:
-        parts = urlsplit(meter.endpoint)
-        scheme, host, port = parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        scheme, host, port = "", None, None
-    if scheme != "tcp" or not host or not port:
-        detail = f"meter {meter.id} has the endpoint {meter.endpoint!r}; tcp://host:port is expected"
-        raise JobError("endpoint-unsupported", detail)
-    return host, port
-
-
 def expiry(task: Task) -> JobError:
     """Why a job ends before it is done."""
+    why = f": {task.why}" if task.why else ""
     if task.job.deadline is not None and task.expires_at >= task.job.deadline:
-        return JobError("job-expired", f"the deadline passed after {task.tries} tries")
-    return JobError("job-timeout", f"not done in the time that a job without a deadline has, after {task.tries} tries")
+        return JobError("job-expired", f"the deadline passed after {task.tries} tries{why}")
+    return JobError("job-timeout", f"not done in the time that a job without a deadline has, after {task.tries} tries{why}")

@@ -53,6 +53,37 @@ class ClickHouse(BaseModel):
     timeout_s: float = 30.0
 
 
+class Pace(BaseModel):
+    """How hard one segment (concentrator, cell, mesh collector) may be pressed, by all workers together.
+
+    Each worker takes the share of the data partitions that it owns. `reserved` sessions beyond are for what is urgent.
+    """
+
+    sessions: int = Field(ge=1, description="sessions open at once")
+    starts_per_s: float = Field(gt=0, description="sessions begun a second")
+    reserved: int = Field(1, ge=0, description="sessions more for what is urgent")
+
+
+class Paces(BaseModel):
+    """What holds for the segments of each access network, where `segments` says nothing else."""
+
+    nb_iot: Pace = Field(Pace(sessions=40, starts_per_s=5), description="random access of a cell is what is scarce")
+    rf_mesh: Pace = Field(Pace(sessions=10, starts_per_s=5), description="every hop takes the same air")
+    plc_prime: Pace = Field(Pace(sessions=4, starts_per_s=2), description="one channel below a concentrator")
+    plc_g3: Pace = Field(Pace(sessions=4, starts_per_s=2), description="as PRIME")
+    lorawan: Pace = Field(Pace(sessions=1, starts_per_s=0.1), description="the duty cycle of one gateway")
+    ethernet: Pace = Field(Pace(sessions=200, starts_per_s=100), description="what a switch or router bears")
+    unknown: Pace = Field(Pace(sessions=50, starts_per_s=20), description="nobody said what it is")
+
+
+class Breaker(BaseModel):
+    """When a segment is left alone, and for how long."""
+
+    failures: int = Field(8, ge=1, description="meters in a row that are missed and were reached before")
+    open_s: float = Field(30.0, gt=0, description="before one session is tried; twice as long after each that fails")
+    longest_s: float = Field(600.0, gt=0, description="the longest time between two tries")
+
+
 class Gateway(BaseModel):
     """The listeners and the reader."""
 
@@ -69,13 +100,27 @@ class Gateway(BaseModel):
     sessions: int = Field(500, description="pull sessions open at once")
     connect_timeout_s: float = 10.0
     answer_timeout_s: float = 30.0
+    datagram_retry_s: float = Field(5.0, gt=0, description="UDP: before a request is sent again; each time twice as long")
     job_timeout_s: float = Field(600.0, description="a job without a deadline ends after this time")
     attempts: int = Field(3, description="connections tried for one job within its deadline")
+    retry_first_s: float = Field(4.0, gt=0, description="a retry waits up to this long, up to twice as long each time after")
+    retry_longest_s: float = Field(300.0, gt=0, description="but never longer than this")
+    pace: Paces = Paces()
+    segments: dict[str, Pace] = Field({}, description="the pace of single segments, by name")
+    breaker: Breaker = Breaker()
+    system_title: str = Field("4845530000000001", pattern="^[0-9A-Fa-f]{16}$", description="ours, the same for all workers")
+    counter_block: int = Field(1_000, ge=16, le=1_000_000, description="invocation counters reserved at a time")
+    counter_raise: int = Field(
+        10_000_000, ge=1, description="how far a meter may raise our counter by what it says in clear"
+    )
+    relay_port: int = Field(-1, ge=-1, le=65_535, description="where workers hand dialled-in meters over; -1 is nowhere")
+    relay_host: str = Field("", description="the address under which other workers reach this one; empty takes `host`")
+    relay_secret: SecretStr = Field(SecretStr(""), description="proves workers to each other; the same for all")
     key_file: str = Field("", description="the encrypted key store; `hes meters import` fills it")
     master_key: SecretStr = Field(SecretStr(""), description="32 octets as hex, or empty to read master_key_file")
     master_key_file: str = ""
     templates_dir: str = Field("", description="further meter templates beside those that ship")
-    max_queued_jobs: int = Field(10_000, description="jobs in memory before their partitions are paused")
+    max_queued_jobs: int = Field(100_000, description="jobs in memory before their partitions are paused")
     discover: bool = Field(True, description="announce meters that push and are not registered, on hes.meters")
     max_discovered: int = Field(10_000, description="meters that one process announces at most")
     shutdown_s: float = Field(20.0, description="time to finish what is in hand after SIGTERM")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from connectors.gateway.addresses import Address
 from connectors.gateway.session import MeterLink
 from connectors.protocols.dlms.cosem import obis_bytes
 from tests.unit.connectors.gateway.builders import wrapped
@@ -32,6 +33,8 @@ class ScriptedMeter:
     asked: list[str] = field(default_factory=list)
     associations: int = 0
     requests: int = 0
+    asker: int = 0
+    """The client that asks."""
 
     def answer(self, apdu: bytes) -> bytes:
         """The APDU that answers another."""
@@ -52,10 +55,9 @@ class ScriptedMeter:
 class Wire:
     """The transport between a link and a meter."""
 
-    def __init__(self, link: MeterLink, meter: ScriptedMeter, client: int) -> None:
+    def __init__(self, link: MeterLink, meter: ScriptedMeter) -> None:
         self._link = link
         self._meter = meter
-        self._client = client
         self._open = True
         self.sent: list[bytes] = []
 
@@ -68,7 +70,8 @@ class Wire:
         if meter.requests > meter.closes_after:
             loop.call_soon(self.close)
             return
-        reply = wrapped(meter.answer(data[8:]), 1, self._client)
+        meter.asker = int.from_bytes(data[2:4])
+        reply = wrapped(meter.answer(data[8:]), 1, meter.asker)
         loop.call_soon(self._back, (meter.unasked + reply) if meter.requests == 2 else reply)
 
     def _back(self, data: bytes) -> None:
@@ -88,17 +91,17 @@ class Network:
     """What `connect` reaches: meters by port, or what goes wrong there."""
 
     meters: dict[int, ScriptedMeter | Exception]
-    client: int = 16
     connects: list[int] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
 
-    async def connect(self, factory: Callable[[], MeterLink], _host: str, port: int) -> None:
+    async def connect(self, factory: Callable[[], MeterLink], address: Address) -> None:
+        port = address.port
         self.connects.append(port)
         await asyncio.sleep(0)
         there = self.meters[port]
         if isinstance(there, Exception):
             raise there
         link = factory()
-        wire = Wire(link, there, self.client)
+        wire = Wire(link, there)
         self.wires.append(wire)
         link.connection_made(cast("Any", wire))

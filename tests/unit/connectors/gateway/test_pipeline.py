@@ -15,6 +15,8 @@ from connectors.gateway.conversation import Conversation, apdu_pushes, octets_pu
 from connectors.gateway.keystore import MeterKeys
 from connectors.gateway.pipeline import Pipeline, Push
 from connectors.protocols.dlms.framing import Limits
+from connectors.protocols.dlms.template import PushTemplate, Template
+from connectors.templates.loader import load_templates
 from schemas.records import Alarm, AlarmKind, Identity, IdentityKind, Meter, MeterState, RegisterReadings, Transport
 from tests.unit.connectors.gateway.builders import (
     AK,
@@ -24,6 +26,7 @@ from tests.unit.connectors.gateway.builders import (
     SERIAL,
     TITLE,
     FakeKeys,
+    directory,
     meter,
     notification,
     pipeline,
@@ -386,3 +389,39 @@ def test_the_template_of_the_endpoint_is_a_guess_that_may_be_wrong() -> None:
 def test_the_same_octets_at_the_same_time_are_the_same_frames() -> None:
     known: list[Meter] = [meter()]
     assert one(pipeline(*known), GOOD).frames.id == one(pipeline(), GOOD).frames.id
+
+
+def protected(*identities: Identity) -> Pipeline:
+    """A pipeline with a meter whose template says that it ciphers all it pushes."""
+    templates = load_templates() | {"sealed": Template("sealed", push=PushTemplate(name="sealed", protected=True))}
+    known = meter("m1", Identity(IdentityKind.SERIAL, SERIAL), *identities, template="sealed")
+    return Pipeline(directory(known), FakeKeys(dict(KEYS)), templates)
+
+
+def test_a_push_in_clear_in_the_name_of_a_meter_that_ciphers_is_a_dead_letter_and_one_alarm_an_hour() -> None:
+    shared = protected(title())
+    first, second, later = (
+        octets_pushes(shared, wrapped(reading(value=n)), ENDPOINT, at)[0]
+        for n, at in ((1, NOW), (2, NOW + 1_000), (3, NOW + 3_600_000))
+    )
+    assert [push.outcome for push in (first, second, later)] == ["push-unprotected"] * 3
+    assert [[(e.kind, e.code) for e in push.events if isinstance(e, Alarm)] for push in (first, second, later)] == [
+        [(AlarmKind.SECURITY, "push-unprotected")],
+        [],
+        [(AlarmKind.SECURITY, "push-unprotected")],
+    ]
+    assert (first.meter_id, first.authenticated) == ("m1", False)
+    assert first.letter is not None
+    assert first.letter.data == wrapped(reading(value=1))
+
+
+def test_what_it_ciphers_is_read() -> None:
+    shared = protected(title())
+    (push,) = octets_pushes(shared, wrapped(sealed(reading())), ENDPOINT, NOW)
+    assert (push.outcome, push.authenticated) == ("events", True)
+
+
+def test_in_a_replay_a_push_in_clear_alarms_nobody() -> None:
+    shared = protected()
+    (push,) = octets_pushes(shared, wrapped(reading()), ENDPOINT, NOW, "replay")
+    assert (push.outcome, push.events) == ("push-unprotected", ())

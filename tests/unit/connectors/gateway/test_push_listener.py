@@ -6,7 +6,8 @@ from typing import Any, cast
 import pytest
 
 from connectors.gateway.deliveries import Deliveries
-from connectors.gateway.push_listener import PushConnection, PushDatagrams, PushListener, endpoint_of
+from connectors.gateway.push_datagrams import PushDatagrams, endpoint_of
+from connectors.gateway.push_listener import PushConnection, PushListener
 from schemas.records import DeadLetter, Identity, IdentityKind
 from streams.runtime.clock import ManualClock
 from streams.runtime.errors import DeliveryError

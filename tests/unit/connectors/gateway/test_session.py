@@ -42,11 +42,14 @@ class Bench:
         self.pushed: list[bytes] = []
         self.spilled: list[int] = []
         self.ended: list[tuple[Any, Exception | None]] = []
-        self.link = MeterLink(self.clock, 16, 1, 30, self.pushed.append, self._spill)
+        self.link = MeterLink(self.clock, 16, 1, 30, self._push, self._spill)
         self.link.connection_made(cast("asyncio.Transport", self.wire))
 
     def run(self, session: Generator[bytes, bytes, Any]) -> None:
         self.link.run(session, lambda result, error: self.ended.append((result, error)))
+
+    def _push(self, _source: int, _destination: int, apdu: bytes) -> None:
+        self.pushed.append(apdu)
 
     def _spill(self) -> None:
         self.spilled.append(sum(len(frame.data) for frame in self.link.take_frames()))

@@ -10,6 +10,8 @@ import pytest
 from connectors.gateway.deliveries import Deliveries
 from connectors.gateway.intake import BULK, URGENT, Ticket
 from connectors.gateway.keystore import MeterKeys
+from connectors.gateway.lines import Lines
+from connectors.gateway.reservations import Reservations
 from connectors.gateway.worker import Tools, Worker
 from connectors.templates.loader import load_templates
 from schemas.records import (
@@ -42,6 +44,7 @@ from tests.unit.connectors.gateway.builders import (
     reading,
     wrapped,
 )
+from tests.unit.connectors.gateway.ledgers import FakeLedger
 from tests.unit.connectors.gateway.meters import CLOCK, CLOCK_AT, PASSWORD, Network, ScriptedMeter
 from tests.unit.connectors.gateway.test_deliveries import HeldPublisher, emitter
 from tests.unit.streams.fakes import fake_message
@@ -121,6 +124,18 @@ class Bench:
         self.network = network or Network({4059: ScriptedMeter()})
         self.deliveries = Deliveries(asyncio.get_running_loop(), 100, 1 << 24)
         self.pipeline = pipeline(*meters)
+        self.lines = Lines(self._dialled_in)
+        self.ledger = FakeLedger()
+        self.counters = Reservations(
+            self.ledger,
+            self.clock,
+            lambda _: True,
+            self._alarm,
+            owner="test",
+            block=100,
+            most_raised=1_000,
+            pause_s=10,
+        )
         self.worker = Worker(
             Tools(
                 Gateway(**settings),
@@ -133,9 +148,17 @@ class Bench:
                 self.offsets,
                 self.network.connect,
                 lambda: 0.5,
+                self.lines,
+                self.counters,
             )
         )
         self._offset = 0
+
+    def _dialled_in(self, meter_id: str) -> None:
+        self.worker.dialled_in(meter_id)
+
+    def _alarm(self, known: Meter, code: str, detail: str) -> None:
+        self.worker.alarm(known, code, detail)
 
     def put(self, *jobs: Job, lane: str = BULK) -> None:
         tickets = []
@@ -310,7 +333,7 @@ async def test_what_kafka_does_not_take_is_sent_again_with_the_same_ids() -> Non
 async def test_the_frames_of_a_session_are_kept_and_its_password_is_not() -> None:
     keys = {"ref": MeterKeys(password=PASSWORD)}
     there = ScriptedMeter(password=PASSWORD)
-    bench = Bench(registered(template="idis", key_ref="ref"), network=Network({4059: there}, client=1), keys=keys)
+    bench = Bench(registered(template="idis", key_ref="ref"), network=Network({4059: there}), keys=keys)
     bench.put(job(Operation.READ_CLOCK))
     await bench.run()
     assert bench.ended() == [("j1", Outcome.DONE, "")]
@@ -347,7 +370,7 @@ OPERATION_REFUSED: list[Any] = [
     [
         *OPERATION_REFUSED,
         pytest.param(job(Operation.READ_CLOCK), registered(endpoint=""), "meter-no-endpoint", id="no-endpoint"),
-        pytest.param(job(Operation.READ_CLOCK), registered(endpoint="udp://h:1"), "endpoint-unsupported", id="udp"),
+        pytest.param(job(Operation.READ_CLOCK), registered(endpoint="ftp://h:1"), "endpoint-unsupported", id="ftp"),
         pytest.param(job(Operation.READ_CLOCK), registered(endpoint="tcp://h:99999"), "endpoint-unsupported", id="no-port"),
         pytest.param(job(Operation.READ_CLOCK), registered(template="nope"), "template-missing", id="no-template"),
         pytest.param(job(Operation.READ_CLOCK), registered(time_zone="No/Where"), "time-zone-unknown", id="no-zone"),
@@ -482,7 +505,10 @@ async def test_a_job_that_comes_too_late_is_not_begun() -> None:
 async def test_sessions_are_bounded_and_some_stay_free_for_what_is_urgent() -> None:
     silent: dict[int, ScriptedMeter | Exception] = {port: ScriptedMeter(silent_after=0) for port in range(1, 20)}
     bench = Bench(
-        *(registered(f"m{n}", n) for n in range(1, 20)), network=Network(silent), sessions=10, answer_timeout_s=1_000
+        *(registered(f"m{n}", n, network=AccessNetwork.ETHERNET) for n in range(1, 20)),
+        network=Network(silent),
+        sessions=10,
+        answer_timeout_s=1_000,
     )
     bench.put(*(job(Operation.PING, f"j{n}", f"m{n}") for n in range(1, 15)))
     await bench.run(1)

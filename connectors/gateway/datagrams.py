@@ -1,0 +1,70 @@
+"""A session over UDP: the same as over TCP, but that a datagram may be lost, come twice, or come from nobody we asked."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from connectors.gateway.errors import JobError
+from connectors.gateway.session import MeterLink
+from connectors.protocols.dlms.errors import DlmsError
+from connectors.protocols.dlms.framing.wrapper import Deframer
+
+_MOST = 5
+"""How often a request is sent again."""
+
+
+class DatagramLink(MeterLink):
+    """The wrapper on a connected UDP socket. A request that stays unanswered is sent again, octet for octet, so that the
+    meter can tell it is the same; `patience_s` is doubled each time, within the time that an answer has.
+    """
+
+    __slots__ = ("_again_at", "_patience_s", "_previous", "_request", "_times")
+
+    def __init__(self, *args: Any, patience_s: float) -> None:
+        super().__init__(*args)
+        self._patience_s = patience_s
+        self._request = b""
+        self._previous = b""
+        self._times = 0
+        self._again_at = 0.0
+
+    def tick(self, now: float) -> None:
+        """Send what stays unanswered again, or give it up."""
+        super().tick(now)
+        if self._session is not None and self._request and now >= self._again_at and self._times < _MOST:
+            self._times += 1
+            self._again_at = now + self._patience_s * 2**self._times
+            self._send(self._request)
+
+    def datagram_received(self, data: bytes, _addr: object) -> None:
+        """asyncio's: a datagram came. What is no answer, or the last one again, is passed over: anybody can send it."""
+        if data == self._previous:
+            return  # to a request that was sent again, and whose first answer was only late
+        deframer = Deframer()
+        try:
+            frames = deframer.feed(data)
+        except DlmsError:
+            return
+        if not frames or deframer.buffered:
+            return
+        self.answered = True
+        self._previous = data
+        for source, destination, apdu in frames:
+            self._received(source, destination, apdu)
+
+    def error_received(self, exc: OSError) -> None:
+        """asyncio's: nobody listens there."""
+        if self._session is not None:
+            why = exc.strerror or type(exc).__name__
+            self.fail(JobError("connect-refused", f"the endpoint cannot be reached: {why}", retry=True))
+
+    def _put(self, frame: bytes) -> None:
+        self._request, self._times = frame, 0
+        self._again_at = self._clock.monotonic() + self._patience_s
+        self._send(frame)
+
+    def _send(self, frame: bytes) -> None:
+        transport = cast("asyncio.DatagramTransport | None", self._transport)
+        if transport is not None:
+            transport.sendto(frame)

@@ -1,0 +1,326 @@
+"""Invocation counters that are used once, ever: reserved in blocks on hes.counters before the first of a block is used.
+
+    open a partition ─▶ fence who had it ─▶ read what it reserved ─▶ reserve above that ─▶ Kafka has it ─▶ use
+                                                    ▲
+                        what the meter says it last took, where a client without ciphering may ask
+
+The same counter twice under one key breaks AES-GCM, so every doubt costs a block: after a crash, a failed write, a restored
+backup counting goes on above whatever may have been used. A worker that was paused and replaced meanwhile may use up its
+block, which nobody else has, and is refused the next. Counters belong to a meter's key whatever the client, since the
+nonce does not know the client; a key reference belongs to one meter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from connectors.gateway.errors import JobError
+from connectors.protocols.dlms.errors import CipherError
+from schemas.records import CounterReservation, Meter
+from streams.runtime import metrics
+from streams.runtime.clock import Clock
+
+LAST = 0xFFFF_FFFF
+_ENOUGH = 16
+"""Counters that an association and a short job take: a visit does not begin with fewer."""
+
+Key = tuple[str, str]
+"""Meter id and key reference."""
+Ask = Callable[[], Awaitable["int | None"]]
+"""Asks the meter for the last counter that it took; None where it cannot tell."""
+
+
+class FencedError(Exception):
+    """Another worker has opened the partition's counters since."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A partition as it was taken over: what is reserved in it, by key, and by what it is written."""
+
+    partition: int
+    reserved: dict[Key, int]
+    writer: object = None
+
+
+class Ledger(Protocol):
+    """Where reservations are kept: hes.counters. Blocking; called on threads."""
+
+    def open(self, partition: int) -> Opened:
+        """Take a partition over: from now on nobody who opened it before can reserve in it, ourselves included."""
+
+    def reserve(self, opened: Opened, records: Sequence[CounterReservation]) -> None:
+        """Write reservations, all or none; returns when Kafka has them. Raises `FencedError`, or anything else."""
+
+    def close(self, opened: Opened) -> None:
+        """Let a partition go."""
+
+
+@dataclass(slots=True, eq=False)
+class Counting:
+    """The counters of one key: what a `security.Channel` counts by. On the event loop."""
+
+    key: Key
+    client: int
+    value: int
+    """The next one."""
+    limit: int
+    """The last that is reserved."""
+    low: Callable[[Counting], None]
+    heard: int = -1
+    """The last counter of the meter's own that came authenticated."""
+    proved: int = -1
+    """The highest of ours that the meter has answered."""
+    checked: bool = False
+    """Whether the meter was asked how far it is."""
+    stale: bool = False
+    """Somebody else had the partition meanwhile: what is left may be used, and no more is reserved."""
+    filling: asyncio.Future[None] | None = None
+
+    @property
+    def left(self) -> int:
+        """How many may be used."""
+        return self.limit - self.value + 1
+
+    def next(self) -> int:
+        """The next counter. Raises `JobError` where none is reserved, CipherError where there is none any more."""
+        if self.value > LAST:
+            raise CipherError("cipher-counter", "the invocation counter is used up: give the meter a new key")
+        if self.value > self.limit:
+            self.low(self)
+            raise unavailable("those reserved are used up, and more are not in Kafka yet")
+        value, self.value = self.value, self.value + 1
+        self.low(self)
+        return value
+
+    def answered(self) -> None:
+        """The meter took everything so far."""
+        self.proved = max(self.proved, self.value - 1)
+
+
+@dataclass(slots=True, eq=False)
+class _Book:
+    """A partition whose counters this worker has."""
+
+    opened: Opened
+    counting: dict[Key, Counting] = field(default_factory=dict)
+    waiting: list[tuple[CounterReservation, asyncio.Future[None]]] = field(default_factory=list)
+    writing: bool = False
+
+
+class Reservations:
+    """The counters of all meters whose jobs this worker has. `owns` says whether a partition is its still; `alarm` takes
+    meter, code and sentence of what somebody should look at. On the event loop; Kafka is reached on threads.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        owns: Callable[[int], bool],
+        alarm: Callable[[Meter, str, str], None],
+        *,
+        owner: str,
+        block: int,
+        most_raised: int,
+        pause_s: float,
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._owns = owns
+        self._alarm = alarm
+        self._owner = owner
+        self._block = block
+        self._most_raised = most_raised
+        self._pause_s = pause_s
+        self._books: dict[int, asyncio.Future[_Book]] = {}
+        self._fenced: dict[int, float] = {}
+        self._closing: dict[int, asyncio.Future[None]] = {}
+        self._tasks: set[asyncio.Future[None]] = set()
+        self._log = structlog.get_logger("counters")
+
+    async def counting(self, partition: int, meter: Meter, client: int, ask: Ask | None) -> Counting:
+        """The counters of a meter's key, with enough reserved to begin a visit. `ask` is used at the first visit and after
+        `doubt`. Raises `JobError`.
+        """
+        book = await self._book(partition)
+        key = meter.id, meter.key_ref
+        counting = book.counting.get(key)
+        if counting is None:
+            reserved = book.opened.reserved.get(key, 0)
+            counting = Counting(key, client, reserved + 1, reserved, lambda low: self._refill(partition, book, low))
+            book.counting[key] = counting
+        counting.client = client
+        if not counting.checked and ask is not None:
+            told = await ask()
+            if told is not None:
+                self._told(meter, counting, told, known=key in book.opened.reserved)
+        counting.checked = True
+        while counting.left < min(_ENOUGH, LAST - counting.value + 1):
+            await asyncio.shield(self._fill(partition, book, counting))
+        return counting
+
+    def doubt(self, counting: Counting) -> None:
+        """The meter did not take us: ask it again how far it is before the next visit."""
+        counting.checked = False
+
+    def release(self, partitions: set[int]) -> None:
+        """Other workers own these partitions now. Visits under way may use up what they have."""
+        for partition in partitions:
+            opened = self._books.pop(partition, None)
+            self._fenced.pop(partition, None)
+            if opened is not None:
+                self._closing[partition] = self._spawn(self._closed(opened, self._closing.get(partition)))
+
+    async def close(self) -> None:
+        """Let everything go."""
+        self.release(set(self._books))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _closed(self, opened: asyncio.Future[_Book], before: asyncio.Future[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        await asyncio.wait([opened])
+        if opened.exception() is None:
+            await asyncio.to_thread(self._ledger.close, opened.result().opened)
+
+    async def _book(self, partition: int) -> _Book:
+        """The book of a partition, opened once for all who want it."""
+        if not self._owns(partition):
+            raise unavailable(f"partition {partition} is another worker's now")
+        if self._clock.monotonic() < self._fenced.get(partition, 0.0):
+            raise unavailable(f"another worker has taken partition {partition}")
+        opening = self._books.get(partition)
+        if opening is None:
+            opening = self._books[partition] = asyncio.get_running_loop().create_future()
+            self._spawn(self._open(partition, opening))
+        try:
+            return await asyncio.shield(opening)
+        except JobError:
+            raise
+        except Exception as error:
+            raise unavailable(f"hes.counters cannot be read: {error}") from error
+
+    async def _open(self, partition: int, opening: asyncio.Future[_Book]) -> None:
+        try:
+            closing = self._closing.get(partition)
+            if closing is not None:
+                await closing
+            opened = await asyncio.to_thread(self._ledger.open, partition)
+        except Exception as error:  # noqa: BLE001 - whoever waits is told; the next to ask tries again
+            self._log.warning("counters-not-opened", partition=partition, reason=str(error))
+            if self._books.get(partition) is opening:
+                del self._books[partition]
+            opening.set_exception(error)
+            opening.exception()  # it counts as seen, also where nobody waits any more
+        else:
+            self._log.info("counters-opened", partition=partition, keys=len(opened.reserved))
+            opening.set_result(_Book(opened))
+
+    def _told(self, meter: Meter, counting: Counting, told: int, *, known: bool) -> None:
+        """Take what the meter says into account: it may raise our counter, never lower it."""
+        if told < counting.proved:
+            detail = f"meter {meter.id} says that it last took counter {told}, and had answered {counting.proved} before"
+            self._alarm(meter, "counter-backwards", detail)
+        if told < counting.value:
+            return
+        if (told - counting.value > self._most_raised and known) or told > LAST - 2 * self._block:
+            detail = f"meter {meter.id} says that it last took counter {told}, {counting.value} is our next"
+            self._alarm(meter, "counter-implausible", detail)
+            raise JobError(
+                "counter-implausible",
+                f"{detail}; whoever answers may want to use our counters up: "
+                "if it is the meter, raise gateway.counter_raise or give it a new key",
+            )
+        counting.value = told + 1
+
+    def _refill(self, partition: int, book: _Book, counting: Counting) -> None:
+        """Reserve the next block while half of this one is left."""
+        if counting.left <= self._block // 2 and counting.limit < LAST and not counting.stale:
+            self._fill(partition, book, counting)
+
+    def _fill(self, partition: int, book: _Book, counting: Counting) -> asyncio.Future[None]:
+        """One block more, in Kafka when the future is done; one at a time."""
+        if counting.filling is None:
+            counting.filling = asyncio.ensure_future(self._reserve(partition, book, counting))
+            counting.filling.add_done_callback(lambda done: self._filled(counting, done))
+        return counting.filling
+
+    def _filled(self, counting: Counting, done: asyncio.Future[None]) -> None:
+        counting.filling = None
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            self._log.warning("counters-not-reserved", meter=counting.key[0], reason=str(error))
+
+    async def _reserve(self, partition: int, book: _Book, counting: Counting) -> None:
+        if not self._current(partition, book):
+            counting.stale = True
+            raise unavailable(f"partition {partition} was another worker's meanwhile")
+        limit = min(LAST, max(counting.limit, counting.value - 1) + self._block)
+        # Whatever becomes of this attempt, the next one is above it.
+        limit = min(LAST, max(limit, book.opened.reserved.get(counting.key, 0) + self._block))
+        book.opened.reserved[counting.key] = limit
+        meter_id, key_ref = counting.key
+        record = CounterReservation(meter_id, counting.client, key_ref, limit, self._owner, self._clock.now_ms())
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        book.waiting.append((record, written))
+        if not book.writing:
+            book.writing = True
+            self._spawn(self._write(partition, book))
+        await written
+        counting.limit = limit
+
+    def _current(self, partition: int, book: _Book) -> bool:
+        """Whether the partition has been ours ever since the book was opened."""
+        opened = self._books.get(partition)
+        return opened is not None and opened.done() and opened.exception() is None and opened.result() is book
+
+    async def _write(self, partition: int, book: _Book) -> None:
+        """All that wait, in one transaction; then those that came meanwhile."""
+        try:
+            while book.waiting:
+                batch, book.waiting = book.waiting, []
+                failure = await self._written(partition, book, [record for record, _ in batch])
+                for _, written in batch:
+                    if written.done():
+                        continue
+                    if failure is None:
+                        written.set_result(None)
+                    else:
+                        written.set_exception(failure)
+        finally:
+            book.writing = False
+
+    async def _written(self, partition: int, book: _Book, records: Sequence[CounterReservation]) -> JobError | None:
+        if not self._owns(partition):
+            return unavailable(f"partition {partition} is another worker's now")
+        try:
+            await asyncio.to_thread(self._ledger.reserve, book.opened, records)
+        except FencedError:
+            if self._current(partition, book):
+                # Somebody else owns the partition, or believes so. Who is right is known once the group has settled.
+                del self._books[partition]
+                self._fenced[partition] = self._clock.monotonic() + self._pause_s
+            self._log.warning("counters-fenced", partition=partition)
+            metrics.COUNTERS_FENCED.inc()
+            return unavailable(f"another worker has taken partition {partition}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is used that Kafka may not have
+            return unavailable(f"hes.counters cannot be written: {error}")
+        metrics.COUNTERS_RESERVED.inc(len(records))
+        return None
+
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Future[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def unavailable(why: str) -> JobError:
+    """No counters now."""
+    return JobError("counter-unavailable", f"no invocation counters can be reserved: {why}", retry=True)

@@ -1,0 +1,120 @@
+"""How hard each network segment may be pressed: sessions at once, sessions begun a second, and a circuit breaker. Pure.
+
+A segment is what a meter shares with its neighbours: a concentrator, a cell, a mesh collector. Its pace is that of its
+name where one is set, else of its access network, times the worker's share: workers own meters by partition, so a
+segment's meters are spread over all of them, and a worker that owns a quarter of the partitions takes a quarter of
+the pace (though one session at least). A meter without a segment shares nothing that could be paced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+
+from connectors.gateway.breaker import Breaker, Rules, State
+from schemas.records import Meter, Network
+from streams.runtime.settings import Gateway, Pace
+
+URGENT, BULK = 0, 1
+"""Lanes, in this order."""
+_FREE = Pace(sessions=1_000_000, starts_per_s=1_000_000)
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """One segment: what is under way, what may begin. `ready` and the rest of a lane's are the scheduler's own."""
+
+    name: str
+    network: Network
+    pace: Pace
+    breaker: Breaker | None
+    share: float = 1.0
+    active: int = 0
+    tokens: float = inf
+    filled_at: int = 0
+    ready: tuple[list[tuple[int, int, str]], list[tuple[int, int, str]]] = field(default_factory=lambda: ([], []))
+    """Per lane, a heap of (level, order, meter)."""
+    turn: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    queued: list[bool] = field(default_factory=lambda: [False, False])
+    blocked: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+    def wait(self, now: int, lane: int) -> float:
+        """When a session may begin: 0 is now, inf when another ends, else a time in milliseconds."""
+        reserved = self.pace.reserved if lane == URGENT else 0
+        if self.breaker is not None and not self.breaker.begins(now):
+            return inf if self.breaker.probing else float(self.breaker.until)
+        if self.active >= max(1, round(self.pace.sessions * self.share)) + reserved:
+            return inf
+        self._fill(now)
+        lacking = 1 - reserved - self.tokens
+        return 0.0 if lacking <= 1e-9 else now + max(1.0, lacking * 1_000 / (self.pace.starts_per_s * self.share))
+
+    def begin(self) -> bool:
+        """A session begins; whether it is the one by which a breaker tries."""
+        self.active += 1
+        self.tokens -= 1
+        return self.breaker is not None and self.breaker.begin()
+
+    def told(self, now: int, meter_id: str, *, probe: bool, reached: bool | None) -> bool:
+        """What a session tells of the segment, None where it tells nothing; true where the breaker opens or closes."""
+        if self.breaker is None:
+            return False
+        if reached is None:
+            self.breaker.untold(probe=probe)
+            return False
+        return self.breaker.reached(meter_id) if reached else self.breaker.missed(now, meter_id, probe=probe)
+
+    def unspend(self) -> None:
+        """A session that was granted was not begun."""
+        self.tokens += 1
+
+    @property
+    def shut(self) -> bool:
+        """Whether the breaker keeps sessions from being begun."""
+        return self.breaker is not None and self.breaker.state is not State.CLOSED
+
+    def _fill(self, now: int) -> None:
+        rate = self.pace.starts_per_s * self.share
+        self.tokens = min(max(1.0, rate), self.tokens + max(0, now - self.filled_at) / 1_000 * rate)
+        self.filled_at = now
+
+
+class Segments:
+    """All segments that meters with jobs are in."""
+
+    def __init__(self, settings: Gateway) -> None:
+        self._networks: Mapping[str, Pace] = {network.value: _pace(settings, network) for network in Network}
+        self._own = settings.segments
+        rules = settings.breaker
+        self._rules = Rules(rules.failures, round(rules.open_s * 1_000), round(rules.longest_s * 1_000))
+        self._share = 1.0
+        self._alone = Segment("", Network.UNKNOWN, _FREE, None)
+        self._known: dict[tuple[Network, str], Segment] = {}
+
+    def of(self, meter: Meter | None) -> Segment:
+        """The segment of a meter."""
+        if meter is None or not meter.segment:
+            return self._alone
+        segment = self._known.get((meter.network, meter.segment))
+        if segment is None:
+            pace = self._own.get(meter.segment) or self._networks[meter.network.value]
+            segment = Segment(meter.segment, meter.network, pace, Breaker(self._rules), self._share)
+            self._known[meter.network, meter.segment] = segment
+        return segment
+
+    def share(self, share: float) -> None:
+        """Take this much of every pace: more than 0, 1 at most."""
+        self._share = share
+        for segment in self._known.values():
+            segment.share = share
+
+    @property
+    def shut(self) -> int:
+        """How many a breaker keeps from being visited."""
+        return sum(segment.shut for segment in self._known.values())
+
+
+def _pace(settings: Gateway, network: Network) -> Pace:
+    pace: Pace = getattr(settings.pace, network.value.lower())
+    return pace

@@ -1,0 +1,54 @@
+"""Reservations of invocation counters in memory, as hes.counters keeps them: fencing included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from connectors.gateway.reservations import FencedError, Key, Opened
+from schemas.records import CounterReservation
+
+
+@dataclass
+class Shared:
+    """What all workers see."""
+
+    reserved: dict[int, dict[Key, int]] = field(default_factory=dict)
+    owners: dict[int, Opened] = field(default_factory=dict)
+    written: list[CounterReservation] = field(default_factory=list)
+
+
+class FakeLedger:
+    """One worker's way to it. `failing` are raised one after another; "after" an exception means that it was written all
+    the same.
+    """
+
+    def __init__(self, shared: Shared | None = None) -> None:
+        self.shared = shared or Shared()
+        self.failing: list[tuple[Exception, bool]] = []
+        self.transactions = 0
+
+    def open(self, partition: int) -> Opened:
+        opened = Opened(partition, dict(self.shared.reserved.get(partition, {})))
+        self.shared.owners[partition] = opened
+        return opened
+
+    def reserve(self, opened: Opened, records: Sequence[CounterReservation]) -> None:
+        partition = opened.partition
+        if self.shared.owners.get(partition) is not opened:
+            raise FencedError("another has it")
+        failure, written = self.failing.pop(0) if self.failing else (None, True)
+        if written:
+            self.transactions += 1
+            for record in records:
+                self.shared.written.append(record)
+                kept = self.shared.reserved.setdefault(partition, {})
+                key = record.meter_id, record.key_ref
+                assert record.reserved > kept.get(key, 0)
+                kept[key] = record.reserved
+        if failure is not None:
+            raise failure
+
+    def close(self, opened: Opened) -> None:
+        if self.shared.owners.get(opened.partition) is opened:
+            del self.shared.owners[opened.partition]

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from connectors.gateway.errors import JobError
+from connectors.gateway.retries import Failure, failure_of, pause_ms, tells_of_network
+from connectors.protocols.dlms.errors import CipherError, DecodeError, FramingError, PeerError
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "network"),
+    [
+        pytest.param(JobError("connect-refused", "", retry=True), Failure.RETRYABLE, True, id="refused"),
+        pytest.param(JobError("connect-timeout", "", retry=True), Failure.RETRYABLE, True, id="no-connection"),
+        pytest.param(JobError("answer-timeout", "", retry=True), Failure.RETRYABLE, True, id="silent"),
+        pytest.param(JobError("connection-lost", "", retry=True), Failure.RETRYABLE, False, id="lost"),
+        pytest.param(JobError("counter-unavailable", "", retry=True), Failure.RETRYABLE, False, id="no-counters"),
+        pytest.param(JobError("key-missing", ""), Failure.FINAL, False, id="no-key"),
+        pytest.param(JobError("job-expired", ""), Failure.EXPIRED, False, id="expired"),
+        pytest.param(JobError("job-timeout", ""), Failure.EXPIRED, False, id="too-long"),
+        pytest.param(PeerError("peer-access", "", retry=True), Failure.RETRYABLE, False, id="temporarily-not"),
+        pytest.param(PeerError("peer-access", ""), Failure.FINAL, False, id="never"),
+        pytest.param(PeerError("peer-authentication", ""), Failure.FINAL, False, id="wrong-secret"),
+        pytest.param(FramingError("frame-garbage", ""), Failure.RETRYABLE, False, id="broken-frame"),
+        pytest.param(FramingError("link-timeout", ""), Failure.RETRYABLE, True, id="link-timeout"),
+        pytest.param(CipherError("cipher-authentication", ""), Failure.FINAL, False, id="wrong-key"),
+        pytest.param(DecodeError("dlms-axdr", ""), Failure.FINAL, False, id="nonsense"),
+        pytest.param(RuntimeError(), Failure.FINAL, False, id="bug"),
+    ],
+)
+def test_classes(error: Exception, failure: Failure, network: bool) -> None:
+    assert (failure_of(error), tells_of_network(error)) == (failure, network)
+
+
+@pytest.mark.parametrize(
+    ("tries", "chance", "pause"),
+    [
+        pytest.param(1, 1.0, 4_000, id="first"),
+        pytest.param(2, 1.0, 8_000, id="second"),
+        pytest.param(4, 1.0, 32_000, id="fourth"),
+        pytest.param(50, 1.0, 60_000, id="longest"),
+        pytest.param(3, 0.0, 0, id="full-jitter-begins-at-once"),
+        pytest.param(3, 0.25, 4_000, id="a-quarter"),
+    ],
+)
+def test_pauses(tries: int, chance: float, pause: int) -> None:
+    assert pause_ms(tries, 4, 60, lambda: chance) == pause

@@ -1,0 +1,376 @@
+"""Jobs and the network between: segments that break, meters that dial in, partitions that come and go, ciphered sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+from gurux_dlms.enums import DataType
+
+from connectors.gateway.intake import BULK, URGENT, Ticket
+from connectors.gateway.keystore import MeterKeys
+from connectors.gateway.push_listener import PushConnection, PushListener
+from connectors.protocols.dlms.template import PullTemplate, PushTemplate, Template
+from schemas.records import Alarm, AlarmKind, Meter, Network, Operation, Outcome, SessionFrames
+from tests.unit.connectors.gateway.builders import AK, EK, NOW, reading, title, wrapped
+from tests.unit.connectors.gateway.ledgers import Shared
+from tests.unit.connectors.gateway.meters import PASSWORD, ScriptedMeter
+from tests.unit.connectors.gateway.meters import Network as Wires
+from tests.unit.connectors.gateway.test_push_listener import FakeTransport
+from tests.unit.connectors.gateway.test_worker import Bench, job, registered
+from tests.unit.connectors.protocols.dlms.gurux_meter import GuruxMeter, data
+from tests.unit.connectors.protocols.dlms.secure_meter import METER_TITLE, SecureMeter
+from tests.unit.streams.fakes import fake_message
+
+REFUSES = ConnectionRefusedError(111, "Connection refused")
+
+
+def alarms(bench: Bench, kind: AlarmKind) -> list[Alarm]:
+    found = bench.publisher.records("hes.events.urgent")
+    return [record for record in found if isinstance(record, Alarm) and record.kind is kind]
+
+
+# -- segments --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_segment_that_answers_nobody_is_left_alone_with_one_alarm_and_tried_again() -> None:
+    meters = [registered(f"m{n}", n, network=Network.ETHERNET) for n in range(1, 41)]
+    there: dict[int, ScriptedMeter | Exception] = dict.fromkeys(range(1, 41), REFUSES)
+    bench = Bench(*meters, network=Wires(there), attempts=1, sessions=5)
+    bench.put(*(job(Operation.PING, f"j{n}", f"m{n}") for n in range(1, 41)))
+    await bench.run(20)
+    failed = len(bench.ended())
+    assert 8 <= failed <= 13  # eight in a row, and those that were under way
+    (alarm,) = alarms(bench, AlarmKind.COMMUNICATION)
+    assert (alarm.code, alarm.segment, alarm.code_table) == ("segment-unreachable", "cell-1", "hes-gateway")
+    await bench.run(30)
+    assert len(bench.ended()) == failed + 1  # the one that tried
+    bench.network.meters.update({n: ScriptedMeter() for n in range(1, 41)})
+    await bench.run(80)
+    assert [alarm.code for alarm in alarms(bench, AlarmKind.COMMUNICATION)] == ["segment-unreachable", "segment-reachable"]
+    assert len(bench.ended()) == 40
+    assert sum(outcome is Outcome.DONE for _, outcome, _ in bench.ended()) == 40 - failed - 1
+
+
+async def test_other_segments_are_read_meanwhile_and_a_job_that_waits_says_why_it_expired() -> None:
+    meters = [registered(f"m{n}", n, network=Network.ETHERNET) for n in range(1, 11)]
+    there: dict[int, ScriptedMeter | Exception] = {99: ScriptedMeter()}
+    there.update(dict.fromkeys(range(1, 11), REFUSES))
+    bench = Bench(*meters, registered("far", 99, segment="cell-2"), network=Wires(there), attempts=1, sessions=2)
+    bench.put(*(job(Operation.PING, f"j{n}", f"m{n}", deadline=NOW + 25_000) for n in range(1, 11)))
+    await bench.run(5)
+    bench.put(job(Operation.PING, "far", "far"))
+    await bench.run(5)
+    assert ("far", Outcome.DONE, "") in bench.ended()
+    await bench.run(20)
+    expired = [result for result in bench.results() if result.outcome is Outcome.EXPIRED]
+    assert expired
+    assert all("segment cell-1" in result.detail for result in expired)
+
+
+async def test_a_meter_that_answers_nonsense_is_no_fault_of_its_segment() -> None:
+    meters = [registered(f"m{n}", n, network=Network.ETHERNET) for n in range(1, 21)]
+    refusing: dict[int, ScriptedMeter | Exception] = {n: ScriptedMeter(password=b"other") for n in range(1, 21)}
+    bench = Bench(*meters, network=Wires(refusing), attempts=1)
+    bench.put(*(job(Operation.PING, f"j{n}", f"m{n}") for n in range(1, 21)))
+    await bench.run(5)
+    assert len(bench.ended()) == 20
+    assert alarms(bench, AlarmKind.COMMUNICATION) == []
+
+
+async def test_the_pace_of_a_segment_holds_whatever_waits() -> None:
+    meters = [registered(f"m{n}", n, network=Network.PLC_G3) for n in range(1, 31)]
+    silent: dict[int, ScriptedMeter | Exception] = {n: ScriptedMeter(silent_after=0) for n in range(1, 31)}
+    bench = Bench(*meters, network=Wires(silent), answer_timeout_s=1_000)
+    bench.put(*(job(Operation.PING, f"j{n}", f"m{n}") for n in range(1, 26)))
+    opened = []
+    for _ in range(4):
+        await bench.run(1)
+        opened.append(len(bench.network.connects))
+    assert opened == [2, 4, 4, 4]
+    bench.put(*(job(Operation.PING, f"u{n}", f"m{n}") for n in range(26, 31)), lane=URGENT)
+    await bench.run(2)
+    assert len(bench.network.connects) == 5
+
+
+# -- dial-in ---------------------------------------------------------------------------------------------------------------
+
+
+class DialIn(Bench):
+    """A worker beside a listener."""
+
+    def __init__(self, *meters: Meter, **more: Any) -> None:
+        super().__init__(*meters, **more)
+        emitter = self.worker._tools.emitter
+        self.listener = PushListener(self.worker.settings, self.clock, self.pipeline, emitter, self.deliveries, self.lines)
+
+    def dial(self, there: ScriptedMeter) -> tuple[PushConnection, Answers]:
+        connection = self.listener.connection()
+        transport = Answers(connection, there)
+        connection.connection_made(cast("asyncio.Transport", transport))
+        return connection, transport
+
+
+class Answers(FakeTransport):
+    """The meter's end of the connection that it made."""
+
+    def __init__(self, connection: PushConnection, there: ScriptedMeter) -> None:
+        super().__init__()
+        self._connection, self._there = connection, there
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self._there.requests += 1
+        if data[8] == 0x10 or self._there.requests > self._there.silent_after:
+            return
+        reply = wrapped(self._there.answer(data[8:]), 1, int.from_bytes(data[2:4]))
+        asyncio.get_running_loop().call_soon(self._connection.data_received, reply)
+
+
+async def test_a_job_waits_until_its_meter_dials_in_and_is_done_on_that_connection() -> None:
+    bench = DialIn(registered(endpoint="dial-in"))
+    bench.put(job(Operation.READ_CLOCK, deadline=NOW + 3_600_000))
+    await bench.run(600)
+    assert bench.ended() == []
+    connection, transport = bench.dial(ScriptedMeter())
+    connection.data_received(wrapped(reading()))
+    await bench.run(1)
+    assert bench.ended() == [("j1", Outcome.DONE, "")]
+    assert (bench.network.connects, transport.state, connection.free) == ([], "open", True)
+    bench.put(job(Operation.READ_CLOCK, "j2"))
+    await bench.run(1)
+    assert bench.ended()[1:] == [("j2", Outcome.DONE, "")]
+    kept = [part for part in bench.publisher.records("hes.frames") if isinstance(part, SessionFrames) and part.job_id]
+    assert {part.endpoint for part in kept} == {"10.0.0.7:41000"}
+
+
+async def test_a_job_whose_meter_does_not_dial_in_expires_and_says_so() -> None:
+    bench = DialIn(registered(endpoint="dial-in"))
+    bench.put(job(Operation.READ_CLOCK, deadline=NOW + 5_000))
+    await bench.run(10)
+    (result,) = bench.results()
+    assert (result.outcome, result.code) == (Outcome.EXPIRED, "job-expired")
+    assert "did not dial in" in result.detail
+
+
+async def test_a_meter_that_dials_in_and_falls_silent_is_hung_up_on_and_tried_when_it_comes_again() -> None:
+    bench = DialIn(registered(endpoint="dial-in"), answer_timeout_s=5)
+    connection, transport = bench.dial(ScriptedMeter(silent_after=0))
+    connection.data_received(wrapped(reading()))
+    bench.put(job(Operation.READ_CLOCK, deadline=NOW + 3_600_000))
+    await bench.run(7)
+    assert transport.state == "closed"
+    connection.connection_lost(None)
+    await bench.run(60)
+    assert bench.ended() == []
+    again, _ = bench.dial(ScriptedMeter())
+    again.data_received(wrapped(reading()))
+    await bench.run(10)
+    assert bench.ended() == [("j1", Outcome.DONE, "")]
+
+
+async def test_a_password_is_not_told_to_whoever_says_it_is_the_meter() -> None:
+    keys = {"ref": MeterKeys(password=PASSWORD)}
+    bench = DialIn(registered(endpoint="dial-in", template="idis", key_ref="ref"), keys=keys)
+    connection, transport = bench.dial(ScriptedMeter(password=PASSWORD))
+    connection.data_received(wrapped(reading()))
+    bench.put(job(Operation.READ_CLOCK))
+    await bench.run(2)
+    assert bench.ended() == [("j1", Outcome.FAILED, "line-unproven")]
+    assert transport.written == []
+    connection.proven = True
+    bench.put(job(Operation.READ_CLOCK, "j2"))
+    await bench.run(5)
+    assert bench.ended()[1:] == [("j2", Outcome.DONE, "")]
+
+
+# -- partitions that come and go -------------------------------------------------------------------------------------------
+
+
+async def test_a_job_under_way_whose_partition_comes_back_is_done_once() -> None:
+    there = ScriptedMeter(silent_after=1)
+    bench = Bench(registered(), network=Wires({4059: there}), answer_timeout_s=100)
+    wanted = job(Operation.READ_CLOCK)
+    bench.put(wanted)
+    await bench.run(1)
+    bench.worker.revoked({(BULK, 0), (URGENT, 0)})
+    bench.worker.take([Ticket(wanted, (BULK, 0), 0, fake_message(wanted))])
+    await bench.run(1)
+    assert len(bench.network.connects) == 1
+    there.silent_after = 1_000
+    bench.network.wires[0]._back(wrapped(b"\xc4\x01\xc1\x00" + there.holds["8/0.0.1.0.0.255/2"], 1, 16))
+    await bench.run(2)
+    assert (bench.ended(), bench.offsets.finished) == ([("j1", Outcome.DONE, "")], ["j1"])
+    assert len(bench.network.connects) == 1
+
+
+async def test_what_fails_after_its_partition_went_is_the_new_owners_to_try() -> None:
+    bench = Bench(registered(), network=Wires({4059: ScriptedMeter(silent_after=0)}), answer_timeout_s=5)
+    bench.put(job(Operation.READ_CLOCK))
+    await bench.run(1)
+    bench.worker.revoked({(BULK, 0)})
+    await bench.run(60)
+    assert (bench.ended(), bench.offsets.finished, len(bench.network.connects)) == ([], [], 1)
+
+
+async def test_what_succeeds_after_its_partition_went_is_told_with_the_same_id() -> None:
+    there = ScriptedMeter()
+    bench = Bench(registered(), network=Wires({4059: there}))
+    bench.put(job(Operation.READ_CLOCK))
+    bench.worker.tick()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    bench.worker.revoked({(BULK, 0)})
+    await bench.run(5)
+    (late,) = bench.results()
+    other = Bench(registered(), network=Wires({4059: there}))
+    other.put(job(Operation.READ_CLOCK))
+    await other.run(5)
+    assert (late.outcome, late.id) == (Outcome.DONE, other.results()[0].id)
+
+
+# -- ciphered sessions -----------------------------------------------------------------------------------------------------
+
+COUNTER, NAME = "0.0.43.1.0.255", "0.0.96.1.0.255"
+PULL = PullTemplate(client=1, auth="hls-gmac", security="both", counter=COUNTER)
+
+
+@dataclass
+class Secured(ScriptedMeter):
+    """Client 16 reads the invocation counter in clear, client 1 is ciphered; gurux deciphers and counts."""
+
+    counted: int = 500
+    meter: SecureMeter = field(init=False)
+
+    def __post_init__(self) -> None:
+        things = [data(NAME, b"HES42", DataType.OCTET_STRING)]
+        self.public = GuruxMeter([data(COUNTER, self.counted, DataType.UINT32)])
+        self.meter = SecureMeter(GuruxMeter(things), ek=EK, ak=AK)
+        self.meter.heard = self.counted
+
+    def answer(self, apdu: bytes) -> bytes:
+        if self.asker == 16:
+            next(item for item in self.public.items if item.logicalName == COUNTER).value = self.meter.heard
+            return self.public.exchange(apdu)
+        return self.meter.exchange(apdu)
+
+
+def secured_bench(there: Secured, shared: Shared | None = None, pull: PullTemplate = PULL) -> Bench:
+    known = registered("m1", template="secure", key_ref="ref", identities=(title(METER_TITLE),))
+    keys = {"ref": MeterKeys(EK, AK)}
+    bench = Bench(known, network=Wires({4059: there}), keys=keys, attempts=1)
+    templates = {"secure": Template("secure", push=PushTemplate(), pull=pull)}
+    bench.worker._tools = replace(bench.worker._tools, templates=templates)
+    if shared is not None:
+        bench.ledger.shared = shared
+    return bench
+
+
+async def done(bench: Bench, jobs: int = 1) -> None:
+    """Let time pass until so many jobs have ended; reservations are written on threads."""
+    for _ in range(200):
+        if len(bench.ended()) >= jobs and not bench.worker.busy:
+            return
+        await bench.run(0.1)
+        await asyncio.to_thread(lambda: None)
+
+
+def read_name(name: str = "j1") -> Any:
+    return job(Operation.READ_REGISTERS, name, objects=(f"1/{NAME}/2",))
+
+
+async def test_a_ciphered_meter_is_read_above_its_own_counter() -> None:
+    there = Secured()
+    bench = secured_bench(there)
+    bench.put(read_name())
+    await done(bench)
+    assert bench.ended() == [("j1", Outcome.DONE, "")]
+    (record,) = bench.ledger.shared.written
+    assert 500 < there.meter.heard < record.reserved == 600
+    assert bench.readings()[0].registers[0].value == "HES42"
+
+
+async def test_the_next_visit_goes_on_where_the_last_stopped_and_asks_nobody() -> None:
+    there = Secured()
+    bench = secured_bench(there)
+    bench.put(read_name())
+    await done(bench)
+    heard, asked = there.meter.heard, len(there.public.requests)
+    bench.put(read_name("j2"))
+    await done(bench, 2)
+    assert [outcome for _, outcome, _ in bench.ended()] == [Outcome.DONE] * 2
+    assert there.meter.heard > heard
+    assert len(there.public.requests) == asked
+
+
+async def test_after_a_crash_nothing_is_used_again() -> None:
+    there, shared = Secured(), Shared()
+    first = secured_bench(there, shared)
+    first.put(read_name())
+    await done(first)
+    heard = there.meter.heard
+    second = secured_bench(there, shared, replace(PULL, counter=None))
+    second.put(read_name("j2"))
+    await done(second)
+    assert second.ended() == [("j2", Outcome.DONE, "")]
+    assert there.meter.heard > 600 > heard
+
+
+async def test_a_restored_backup_is_mended_by_what_the_meter_says() -> None:
+    there = Secured(counted=90_000)
+    bench = secured_bench(there)
+    bench.ledger.shared.reserved[0] = {("m1", "ref"): 89_500}
+    bench.put(read_name())
+    await done(bench)
+    assert bench.ended() == [("j1", Outcome.DONE, "")]
+    assert there.meter.heard > 90_000
+
+
+async def test_counters_out_of_step_are_put_right_at_the_next_visit() -> None:
+    there = Secured()
+    bench = secured_bench(there)
+    bench.put(read_name())
+    await done(bench)
+    there.meter.heard = 800  # another system has read the meter
+    bench.put(read_name("j2"))
+    await done(bench, 2)
+    assert bench.ended()[1][1] is Outcome.FAILED
+    bench.put(read_name("j3"))
+    await done(bench, 3)
+    assert bench.ended()[2] == ("j3", Outcome.DONE, "")
+
+
+@pytest.mark.parametrize(
+    ("keys", "code"),
+    [
+        pytest.param({"ek": bytes(16)}, None, id="wrong-key"),
+        pytest.param({"title": b"MTR\0\0\0\0\3"}, "peer-title", id="another-meter"),
+    ],
+)
+async def test_somebody_else_at_the_meters_place(keys: dict[str, bytes], code: str | None) -> None:
+    there = Secured()
+    given: dict[str, Any] = {"ek": EK, "ak": AK} | keys
+    there.meter = SecureMeter(there.meter.inner, **given)
+    bench = secured_bench(there, pull=replace(PULL, counter=None))
+    bench.put(read_name())
+    await done(bench)
+    assert bench.ended()[0][1] is Outcome.FAILED
+    if code is not None:
+        assert bench.ended()[0][2] == code
+        assert [alarm.code for alarm in alarms(bench, AlarmKind.SECURITY)] == [code]
+
+
+async def test_nothing_is_sent_while_no_counters_can_be_reserved() -> None:
+    there = Secured(counted=0)
+    bench = secured_bench(there, pull=replace(PULL, counter=None))
+    bench.ledger.failing = [(OSError("away"), False)] * 3
+    bench.put(read_name())
+    for _ in range(30):
+        await bench.run(0.1)
+        await asyncio.to_thread(lambda: None)
+    assert (bench.network.connects, bench.ended()) == ([], [])
+    await bench.run(60)
+    await done(bench)
+    assert bench.ended() == [("j1", Outcome.DONE, "")]
