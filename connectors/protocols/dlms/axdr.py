@@ -106,7 +106,7 @@ MAX_DEPTH = 16
 """Structures and arrays within each other."""
 
 MAX_ELEMENTS = 1 << 20
-"""Elements of one array."""
+"""Elements of one array, and all that lie in one compact array."""
 
 MAX_UNFOLDING = 16
 """Elements that a compact array may make of one octet: nulls take none in it."""
@@ -117,9 +117,12 @@ def decode(data: Octets, at: int = 0) -> tuple[Value, int]:
     return _decode(data, at, len(data), 0)
 
 
-def skip(data: Octets, at: int = 0) -> int:
-    """The index after the value that starts at `at`, without building it."""
-    return _skip(data, at, len(data), 0)
+def skip(data: Octets, at: int = 0, *, more: bool = False) -> int:
+    """The index after the value that starts at `at`, without building it.
+
+    With `more`, octets may follow `data`: where they decide what an array is, this is "dlms-truncated".
+    """
+    return _skip(data, at, len(data), 0, more=more)
 
 
 def read_length(data: Octets, at: int) -> tuple[int, int]:
@@ -189,14 +192,18 @@ def _bare_descriptors(data: Octets, at: int) -> bool:
     and then nonsense; it is taken for what it is only where class, OBIS and attribute are ones that exist.
     """
     head = bytes(data[at : at + 12])
+    return len(head) == 12 and _like_descriptor(head)
+
+
+def _like_descriptor(head: bytes) -> bool:
+    """Whether `head` is, or begins as, 02 02 and an untagged descriptor."""
     return (
-        len(head) == 12
-        and head[:3] == b"\x02\x02\x00"
-        and 0 < head[3] < 128
-        and head[4] < 10  # value group A
-        and head[6] != 0  # C
-        and head[9] == 0xFF  # F
-        and 0 < head[10] < 32
+        head[:3] == b"\x02\x02\x00"[: len(head)]
+        and all(0 < octet < 128 for octet in head[3:4])  # class
+        and all(octet < 10 for octet in head[4:5])  # value group A
+        and all(octet != 0 for octet in head[6:7])  # C
+        and all(octet == 0xFF for octet in head[9:10])  # F
+        and all(0 < octet < 32 for octet in head[10:11])  # attribute
     )
 
 
@@ -223,7 +230,7 @@ def _decode(data: Octets, at: int, end: int, depth: int) -> tuple[Value, int]:
         count, at = _count(data, at + 1, end, depth)
         items: list[Value] = []
         bare = tag == ARRAY and _bare_descriptors(data, at)
-        if tag == STRUCTURE and count and data[at] == UINT32 and _swapped_obis(data, at):
+        if tag == STRUCTURE and count > 1 and data[at] == UINT32 and _swapped_obis(data, at):
             items.append(bytes(data[at + 2 : at + 8]))
             at += 8
         for _ in range(count - len(items)):
@@ -279,7 +286,7 @@ def _text(octets: bytes, encoding: str) -> str | bytes:
         return octets
 
 
-def _skip(data: Octets, at: int, end: int, depth: int) -> int:
+def _skip(data: Octets, at: int, end: int, depth: int, *, more: bool) -> int:
     if at >= end:
         raise _truncated(at, 1, end)
     tag = data[at]
@@ -289,14 +296,16 @@ def _skip(data: Octets, at: int, end: int, depth: int) -> int:
         if tag in (STRUCTURE, ARRAY):
             count, at = _count(data, at, end, depth)
             bare = tag == ARRAY and _bare_descriptors(data, at)
-            if tag == STRUCTURE and count and data[at] == UINT32 and _swapped_obis(data, at):
+            if more and tag == ARRAY and count and end < at + 12 and _like_descriptor(bytes(data[at:end])):
+                raise _truncated(at, 12, end)
+            if tag == STRUCTURE and count > 1 and data[at] == UINT32 and _swapped_obis(data, at):
                 at += 8
                 count -= 1
             for _ in range(count):
-                at = _skip(data, _descriptor(data, at, end) if bare else at, end, depth + 1)
+                at = _skip(data, _descriptor(data, at, end) if bare else at, end, depth + 1, more=more)
             return at
         if tag == COMPACT_ARRAY:
-            _, at = _type_description(data, at, end, depth, [MAX_UNFOLDING * (end - at)])
+            _, at = _type_description(data, at, end, depth)
             size, at = read_length(data, at)
         elif tag == BIT_STRING:
             bits, at = read_length(data, at)
@@ -322,28 +331,28 @@ class _Type:
 def _spend(budget: list[int], count: int, at: int) -> None:
     budget[0] -= count
     if budget[0] < 0:
-        raise DecodeError("dlms-axdr", f"a compact array unfolds at {at} to more than {MAX_UNFOLDING} elements an octet")
+        what = f"{MAX_UNFOLDING} elements an octet, or {MAX_ELEMENTS} in all"
+        raise DecodeError("dlms-axdr", f"a compact array unfolds at {at} to more than {what}")
 
 
-def _type_description(data: Octets, at: int, end: int, depth: int, budget: list[int]) -> tuple[_Type, int]:
+def _type_description(data: Octets, at: int, end: int, depth: int) -> tuple[_Type, int]:
     if depth >= MAX_DEPTH:
         raise DecodeError("dlms-nesting", f"types nested deeper than {MAX_DEPTH} at {at}")
     if at >= end:
         raise _truncated(at, 1, end)
-    _spend(budget, 1, at)
     tag = data[at]
     at += 1
     if tag == ARRAY:
         if at + 2 > end:
             raise _truncated(at, 2, end)
         count = data[at] << 8 | data[at + 1]
-        of, at = _type_description(data, at + 2, end, depth + 1, budget)
+        of, at = _type_description(data, at + 2, end, depth + 1)
         return _Type(tag, count, (of,)), at
     if tag == STRUCTURE:
         count, at = _count(data, at, end, depth)
         fields = []
         for _ in range(count):
-            field, at = _type_description(data, at, end, depth + 1, budget)
+            field, at = _type_description(data, at, end, depth + 1)
             fields.append(field)
         return _Type(tag, count, tuple(fields)), at
     if tag in FIXED or tag == BIT_STRING or tag in STRINGS:
@@ -353,12 +362,13 @@ def _type_description(data: Octets, at: int, end: int, depth: int, budget: list[
 
 def _compact_array(data: Octets, at: int, end: int, depth: int) -> tuple[Array, int]:
     """Tag 19: the type of the elements once, then their contents without tags, as one octet-string."""
-    budget = [MAX_UNFOLDING * (end - at)]
-    kind, at = _type_description(data, at, end, depth, budget)
+    first = at
+    kind, at = _type_description(data, at, end, depth)
     size, at = read_length(data, at)
     if size > end - at:
         raise _truncated(at, size, end)
     stop = at + size
+    budget = [min(MAX_UNFOLDING * (stop - first), MAX_ELEMENTS)]
     rows: list[Value] = []
     while at < stop:
         start = at

@@ -165,8 +165,8 @@ def _cut(value: bytes, size: int, head: int, subject: str) -> Iterator[Block]:
 
 
 def _room(size: int) -> int:
-    """How many octets fit into `size` with their length before them."""
+    """How many octets fit into `size` with their length before them; below 1, none do."""
     for length in (1, 2):
-        if len(axdr.encode_length(size - length)) == length:
+        if size >= length and len(axdr.encode_length(size - length)) == length:
             return size - length
     return size - 3

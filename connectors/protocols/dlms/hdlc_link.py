@@ -202,7 +202,8 @@ class HdlcLink:
         if ahead >= self.agreed.window_receive:
             return b""  # repeated: silence will tell whether the meter waits for something
         if ahead:
-            if not final or not self._again():
+            # What is missing is asked for when the turn comes back; unasked for, the turn is ours already
+            if not final or self.state is State.READY or not self._again():
                 return b""
             self._turned = True
             return self._poll(now)

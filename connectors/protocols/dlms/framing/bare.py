@@ -5,7 +5,6 @@ Nothing protects them: a wrong octet in a length makes the rest of the stream un
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from connectors.protocols.dlms import axdr
@@ -15,10 +14,6 @@ from connectors.protocols.dlms.framing.items import RAW, SERVICE_CIPHERED, Apdu,
 _PATIENCE = 16
 """An unfinished APDU is walked again on each arrival until this many times `max_apdu` octets were walked; then only each
 time it has doubled. So a peer that sends octet by octet cannot make the walk quadratic."""
-
-_UNDECIDED = re.compile(rb"\x01[\x01-\x0b]\x02\x02\x00[\x01-\x7f].{0,7}\Z", re.DOTALL)
-"""An array that may be one of pairs with untagged attribute descriptors (EGD): twelve octets of its first element tell, so
-with fewer at hand its end cannot be known."""
 
 _Step = Callable[[bytes, int, int], int]
 """(data, at, limit) to the index after the field; raises DecodeError "dlms-truncated" where octets are missing."""
@@ -68,6 +63,10 @@ def _key_info(data: bytes, at: int, limit: int) -> int:
 
 
 def _data(data: bytes, at: int, _: int) -> int:
+    return axdr.skip(data, at, more=True)
+
+
+def _last_data(data: bytes, at: int, _: int) -> int:
     return axdr.skip(data, at)
 
 
@@ -83,8 +82,9 @@ _SHAPES: dict[int, tuple[_Step, ...]] = {
 } | dict.fromkeys(SERVICE_CIPHERED, (_octets,))
 
 
-def measure(data: bytes, at: int, limit: int) -> int:
-    """The index after the APDU that starts at `at`.
+def measure(data: bytes, at: int, limit: int, *, ended: bool = False) -> int:
+    """The index after the APDU that starts at `at`. Unless the stream has `ended`, octets that are still to come may decide
+    what those at hand mean.
 
     Raises DecodeError "dlms-truncated" where octets are missing, other DlmsErrors where no APDU starts at `at`.
     """
@@ -93,7 +93,7 @@ def measure(data: bytes, at: int, limit: int) -> int:
         raise FramingError("frame-garbage", f"{data[at]:#04x} begins no push: link frame and APDU are both unknown")
     end = at + 1
     for step in shape:
-        end = step(data, end, limit)
+        end = (_last_data if ended and step is _data else step)(data, end, limit)
     return end
 
 
@@ -113,8 +113,6 @@ class BareReader:
         """See `items.Reader`."""
         have = len(data) - at
         if have < self._wait_for and have <= self._limits.max_apdu:
-            return None
-        if not self._ended and have <= self._limits.max_apdu and _UNDECIDED.search(data, max(at, len(data) - 13)):
             return None
         try:
             end = self._measure(data, at)
@@ -137,11 +135,11 @@ class BareReader:
         """As `measure`; what lies beyond the limit has no say in errors, and they count from the APDU's first octet."""
         limit = self._limits.max_apdu
         try:
-            return measure(data, at, limit)
+            return measure(data, at, limit, ended=self._ended)
         except DlmsError:
             if not at and len(data) <= limit + 1:
                 raise
-            return at + measure(data[at : at + limit + 1], 0, limit)
+            return at + measure(data[at : at + limit + 1], 0, limit, ended=self._ended)
 
     def _oversized(self) -> FramingError:
         return FramingError("frame-oversized", f"a bare APDU does not end within {self._limits.max_apdu} octets")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from connectors.protocols.dlms import axdr
 from connectors.protocols.dlms.axdr import Array, BitString, Enum, Structure, Tagged
 from connectors.protocols.dlms.cosem import parse_datetime
 from connectors.protocols.dlms.errors import DecodeError
+from tests.unit.connectors.protocols.dlms.gurux_meter import code_of
 
 DATE_TIME = "07E60B0C0610360000FFC400"
 
@@ -233,3 +235,19 @@ LENGTHS = [(0, "00"), (127, "7F"), (128, "8180"), (255, "81FF"), (256, "820100")
 def test_lengths(n: int, octets: str) -> None:
     assert axdr.encode_length(n).hex().upper() == octets
     assert axdr.read_length(bytes.fromhex(octets), 0) == (n, len(octets) // 2)
+
+
+@pytest.mark.parametrize(
+    ("octets", "code"),
+    [
+        # rows {uint8, array of nulls}
+        pytest.param("1302021101000D00" + "02" + "0102", None, id="few-nulls"),
+        pytest.param("130202110100FF00" + "02" + "0102", "dlms-axdr", id="more-than-an-octet-may-make"),
+        pytest.param("1302021101000D00" + "83014000" + "00" * 0x14000, "dlms-axdr", id="more-than-one-array-may-have"),
+    ],
+)
+def test_what_a_compact_array_unfolds_to_is_bounded_by_its_own_octets(octets: str, code: str | None) -> None:
+    data = bytes.fromhex(octets)
+    for behind in (b"", bytes(1000)):
+        assert code_of(partial(axdr.decode, data + behind)) == code
+        assert axdr.skip(data + behind) == len(data)

@@ -113,9 +113,9 @@ def test_octet_by_octet_is_not_quadratic(monkeypatch: pytest.MonkeyPatch) -> Non
     walks: list[int] = []
     measure = bare.measure
 
-    def counted(data: bytes, at: int, limit: int) -> int:
+    def counted(data: bytes, at: int, limit: int, *, ended: bool) -> int:
         walks.append(len(data) - at)
-        return measure(data, at, limit)
+        return measure(data, at, limit, ended=ended)
 
     monkeypatch.setattr(bare, "measure", counted)
     stream = PushStream(Limits(max_apdu=8000))

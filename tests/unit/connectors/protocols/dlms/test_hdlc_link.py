@@ -702,3 +702,9 @@ def test_wrapper_link_octets_that_trickle() -> None:
     link.open(0.0)
     link.send(b"x", 0.0)
     assert trickled(link, bytes.fromhex("0001 0001 0010 FFFF") + bytes(2000)) < 62
+
+
+def test_a_frame_out_of_place_that_nobody_asked_for_is_passed_over() -> None:
+    link = opened(Parameters(128, 128, 1, 3))
+    assert link.receive(i_frame(1, 0, b"\xc4\x01"), 0.0) == ((), b"")
+    assert (state_of(link), deadline_of(link)) == (State.READY, None)

@@ -217,3 +217,10 @@ def test_no_answer_raises_but_our_own(answers: list[bytes]) -> None:
     for session in (put(link(max_send_pdu=30), NAME, LONG), put_list(link(), ITEMS)):
         left = iter(answers)
         assert code_of(lambda session=session, left=left: drive(session, lambda _: next(left, b""))) in {None, *CODES}  # type: ignore[misc]  # a lambda's defaults
+
+
+@pytest.mark.parametrize("size", range(1, 20))
+def test_a_meter_that_takes_too_little_for_a_block_is_refused_by_name(size: int) -> None:
+    requests, exchange = asked()
+    assert code_of(lambda: drive(put(link(max_send_pdu=size), NAME, LONG), exchange)) == "peer-pdu-size"
+    assert requests == []

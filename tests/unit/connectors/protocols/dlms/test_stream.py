@@ -213,3 +213,21 @@ def test_what_is_cut_off_is_refused_whole_also_where_it_holds_a_flag() -> None:
     (refused,) = stream.close()
     assert isinstance(refused, Refused)
     assert (refused.code, refused.data) == ("frame-truncated", cut)
+
+
+@pytest.mark.parametrize("transport", [None, "RAW"])
+@pytest.mark.parametrize(
+    "octets",
+    [
+        # both end as the beginning of untagged descriptors, behind octets that are no APDU
+        pytest.param("0F00010001041805007EA810010202020001", id="error-before"),
+        pytest.param("000F00000001000202010102020002", id="garbage-before"),
+    ],
+)
+def test_what_cannot_be_told_yet_keeps_no_error_back(octets: str, transport: str | None) -> None:
+    def items(*pieces: bytes) -> list[Item]:
+        stream = PushStream(transport=transport)
+        return [item for piece in pieces for item in stream.feed(piece)] + stream.close()
+
+    data = bytes.fromhex(octets)
+    assert items(*(data[at : at + 5] for at in range(0, len(data), 5))) == items(data)
