@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from connectors.local.errors import LocalError
 from connectors.local.java import find_java, find_maven
@@ -28,3 +30,10 @@ def jvm() -> None:
         find_maven()
     except LocalError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_come() -> Iterator[None]:
+    """A command or service under test sets up structlog for its process; the next test is another process."""
+    yield
+    structlog.reset_defaults()

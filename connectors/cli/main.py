@@ -50,7 +50,7 @@ def _quieten(*, debug: bool) -> None:
     """
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.ERROR),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.stdlib.LoggerFactory(),
     )
     if not debug:
         # librdkafka writes to stderr itself where no handler takes its records, hundreds of them in an outage.
