@@ -58,7 +58,7 @@ unit: setup
 	@$(BIN)/pytest tests/unit
 
 chaos: setup
-	@$(BIN)/pytest tests/chaos
+	@$(BIN)/pytest -m "chaos or long" tests/chaos tests/integration
 
 bench: setup
 	@$(BIN)/hes bench decode && $(BIN)/hes bench split && $(BIN)/hes bench sink

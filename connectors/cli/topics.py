@@ -44,7 +44,7 @@ def read_topic(given: Settings, topic: str, span: Span = Span()) -> Iterator[Mes
     )
     try:
         parts = _partitions(consumer, given, topic)
-        ends = {part: consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=_PATIENCE_S)[1] for part in parts}
+        ends = {part: watermarks(consumer, TopicPartition(topic, part))[1] for part in parts}
         starts = _starts(consumer, topic, parts, span)
         consumer.assign(starts)
         yield from _follow(consumer, span) if span.follow else _until(consumer, starts, ends, span)
@@ -66,6 +66,20 @@ def decoded(given: Settings, messages: Iterator[Message]) -> Iterator[tuple[Mess
             yield message, error
         except RegistryError as error:
             raise unreachable(str(error)) from error
+
+
+def watermarks(consumer: Consumer, part: TopicPartition) -> tuple[int, int]:
+    """The first offset of a partition and the next to be written; waits for a leader that is only just elected."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(part, timeout=_PATIENCE_S)
+        except KafkaException as error:
+            if not error.args[0].retriable() or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+        else:
+            return low, high
 
 
 def _partitions(consumer: Consumer, given: Settings, topic: str) -> list[int]:

@@ -120,7 +120,7 @@ class Gateway(BaseModel):
     master_key: SecretStr = Field(SecretStr(""), description="32 octets as hex, or empty to read master_key_file")
     master_key_file: str = ""
     templates_dir: str = Field("", description="further meter templates beside those that ship")
-    max_queued_jobs: int = Field(100_000, description="jobs in memory before their partitions are paused")
+    max_queued_jobs: int = Field(50_000, description="jobs of a lane in memory (2.3 kB each) before it is paused")
     discover: bool = Field(True, description="announce meters that push and are not registered, on hes.meters")
     max_discovered: int = Field(10_000, description="meters that one process announces at most")
     shutdown_s: float = Field(20.0, description="time to finish what is in hand after SIGTERM")

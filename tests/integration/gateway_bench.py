@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, TopicPartition
 
+from connectors.cli.topics import watermarks
 from connectors.cli.topology_ops import apply
 from connectors.gateway.keystore import FileKeyStore, MeterKeys
 from schemas.codec import Codec
@@ -102,9 +103,7 @@ class Tap:
 def _ends(consumer: Consumer, topics: Sequence[str]) -> list[TopicPartition]:
     known = consumer.list_topics(timeout=30).topics
     parts = [TopicPartition(topic, number) for topic in topics for number in known[topic].partitions]
-    return [
-        TopicPartition(part.topic, part.partition, consumer.get_watermark_offsets(part, timeout=30)[1]) for part in parts
-    ]
+    return [TopicPartition(part.topic, part.partition, watermarks(consumer, part)[1]) for part in parts]
 
 
 @dataclass
