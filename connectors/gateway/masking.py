@@ -1,17 +1,20 @@
-"""Secrets out of frames before they are kept: the authentication value of an AARQ is a password in clear."""
+"""Secrets out of frames before they are kept: passwords in an AARQ, and what a request makes a secret or a key."""
 
 from __future__ import annotations
+
+from connectors.protocols.dlms import association
 
 _AARQ, _AUTHENTICATION_VALUE = 0x60, 0xAC
 
 
 def masked(apdu: bytes) -> bytes:
-    """An APDU as it may be kept: in an AARQ, each octet of the calling-authentication-value is an asterisk.
+    """An APDU as it may be kept: in an AARQ, each octet of the calling-authentication-value is an asterisk; for other APDUs
+    see `association.masked`. What a meter sends is masked, too: a line that echoes brings our own requests back.
 
     BER is walked as far as it can be trusted (IEC 62056-5-3, 8.4); where it cannot, all that follows is masked.
     """
     if apdu[:1] != bytes((_AARQ,)):
-        return apdu
+        return association.masked(apdu)
     out, at = bytearray(apdu), _after_length(apdu, 1)
     while at is not None and at < len(apdu):
         tag, start = apdu[at], _after_length(apdu, at + 1)

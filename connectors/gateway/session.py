@@ -158,7 +158,7 @@ class MeterLink(asyncio.Protocol):
         self._end(None, JobError("connection-lost", f"{detail}; it may serve one client at a time", retry=True))
 
     def _received(self, source: int, destination: int, apdu: bytes) -> None:
-        self._keep(Direction.FROM_METER, pack(source, destination, apdu))
+        self._keep(Direction.FROM_METER, pack(source, destination, masked(apdu)))
         if apdu[0] in _UNSOLICITED or (apdu[0] in _PUSHED and destination != self.client):
             self._unsolicited(source, destination, apdu)
         elif destination == self.client and self._session is not None:  # else it is late, or for a client before us
