@@ -8,13 +8,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO ?=
+FUZZ ?=
 TESTS ?= tests
 
-.PHONY: help prerequisites setup demo test lint format unit chaos bench lock clean
+.PHONY: help prerequisites setup demo test lint format unit chaos fuzz bench lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make setup | lint | format | unit | chaos | bench | lock | clean"
+	@echo "make setup | lint | format | unit | chaos | fuzz | bench | lock | clean"
 
 # Named before anything is downloaded.
 prerequisites:
@@ -59,6 +60,10 @@ unit: setup
 
 chaos: setup
 	@$(BIN)/pytest -m "chaos or long" tests/chaos tests/integration
+
+# Longer than the short run that is part of the tests; FUZZ takes options, such as --help.
+fuzz: setup
+	@$(BIN)/python -m tests.fuzz.drive $(FUZZ)
 
 bench: setup
 	@$(BIN)/hes bench decode && $(BIN)/hes bench split && $(BIN)/hes bench sink

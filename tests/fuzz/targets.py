@@ -1,0 +1,10 @@
+"""Every target by its name."""
+
+from __future__ import annotations
+
+from tests.fuzz import object_targets, pull_targets, push_targets, system_targets
+from tests.fuzz.harness import Target
+
+TARGETS: dict[str, Target] = {
+    target.name: target for room in (push_targets, pull_targets, object_targets, system_targets) for target in room.TARGETS
+}
