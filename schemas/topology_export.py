@@ -22,18 +22,25 @@ STRIMZI_API = "kafka.strimzi.io/v1"
 class Acl:
     """What a principal may do to one resource, from any host."""
 
-    resource: Literal["topic", "group", "cluster"]
+    resource: Literal["topic", "group", "transactionalId", "cluster"]
     name: str
     """Empty for the cluster."""
     operations: tuple[str, ...]
+    pattern: Literal["literal", "prefix"] = "literal"
 
 
 def acls(service: Service) -> tuple[Acl, ...]:
-    """Exactly what a service needs: its topics, its group, and an idempotent producer where it produces."""
+    """Exactly what a service needs: its topics, its group, and an idempotent producer where it produces.
+
+    A service that reads what it writes keeps state there, and fences who kept it before: by transactional ids that begin
+    with its group's name.
+    """
     found = [Acl("topic", name, ("Describe", "Read")) for name in service.consumes]
     found += [Acl("topic", name, ("Describe", "Write")) for name in service.produces]
     if service.consumes:
         found.append(Acl("group", service.group_id, ("Read",)))
+    if set(service.consumes) & set(service.produces):
+        found.append(Acl("transactionalId", service.group_id, ("Describe", "Write"), "prefix"))
     if service.produces:
         found.append(Acl("cluster", "", ("IdempotentWrite",)))
     return tuple(found)
@@ -109,7 +116,7 @@ def _kafka_user(service: Service, cluster: str, api: str) -> dict[str, Any]:
 
 
 def _rule(acl: Acl) -> dict[str, Any]:
-    resource = {"type": acl.resource, "name": acl.name, "patternType": "literal"} if acl.name else {"type": acl.resource}
+    resource = {"type": acl.resource, "name": acl.name, "patternType": acl.pattern} if acl.name else {"type": acl.resource}
     return {"resource": resource, "operations": list(acl.operations)}
 
 

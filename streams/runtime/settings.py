@@ -160,7 +160,9 @@ class Log(BaseModel):
 class Settings(BaseSettings):
     """Everything that can be set."""
 
-    model_config = SettingsConfigDict(env_prefix="HES_", env_nested_delimiter="__", extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="HES_", env_nested_delimiter="__", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     environment: str = Field("local", description="named in decisions, so that one environment's approval is not another's")
     topology: str = Field("", description="topology.yaml; empty takes the one that ships")

@@ -297,3 +297,10 @@ def test_strimzi_yaml_is_a_stream_of_the_same() -> None:
     topology = load(ROOT / "topology.yaml")
     assert list(yaml.safe_load_all(strimzi_yaml(topology, "main"))) == strimzi(topology, "main")
     assert len(strimzi(topology, "main")) == len(topology.topics) + len(topology.services)
+
+
+def test_a_service_that_reads_what_it_writes_may_fence_who_wrote_it_before() -> None:
+    services = load(Path(__file__).parents[3] / "topology.yaml").services
+    fencing = Acl("transactionalId", "hes-gateway", ("Describe", "Write"), "prefix")
+    assert fencing in acls(services["gateway"])
+    assert all(acl.resource != "transactionalId" for acl in acls(services["split"]))
