@@ -81,9 +81,9 @@ def _date_time(at: datetime) -> bytes:
 
 def _gurux(buffer: bytes) -> Callable[[], Any] | None:
     try:
-        from gurux_dlms import GXByteBuffer  # noqa: PLC0415 - GPL, an extra: only beside us, to compare
-        from gurux_dlms.internal._GXCommon import _GXCommon  # noqa: PLC0415
-        from gurux_dlms.internal._GXDataInfo import _GXDataInfo  # noqa: PLC0415
+        from gurux_dlms import GXByteBuffer  # noqa: PLC0415 - GPL, an extra
+        from gurux_dlms.internal._GXCommon import _GXCommon  # noqa: PLC0415 - GPL, an extra
+        from gurux_dlms.internal._GXDataInfo import _GXDataInfo  # noqa: PLC0415 - GPL, an extra
     except ModuleNotFoundError:
         return None
     return lambda: _GXCommon.getData(None, GXByteBuffer(buffer), _GXDataInfo())
@@ -91,11 +91,11 @@ def _gurux(buffer: bytes) -> Callable[[], Any] | None:
 
 def _gurux_ciphered(sealed: bytes) -> Callable[[], Any] | None:
     try:
-        from gurux_dlms import GXByteBuffer  # noqa: PLC0415 - as above
-        from gurux_dlms.AesGcmParameter import AesGcmParameter  # noqa: PLC0415
-        from gurux_dlms.GXCiphering import GXCiphering  # noqa: PLC0415
-        from gurux_dlms.internal._GXCommon import _GXCommon  # noqa: PLC0415
-        from gurux_dlms.internal._GXDataInfo import _GXDataInfo  # noqa: PLC0415
+        from gurux_dlms import GXByteBuffer  # noqa: PLC0415 - GPL, an extra
+        from gurux_dlms.AesGcmParameter import AesGcmParameter  # noqa: PLC0415 - GPL, an extra
+        from gurux_dlms.GXCiphering import GXCiphering  # noqa: PLC0415 - GPL, an extra
+        from gurux_dlms.internal._GXCommon import _GXCommon  # noqa: PLC0415 - GPL, an extra
+        from gurux_dlms.internal._GXDataInfo import _GXDataInfo  # noqa: PLC0415 - GPL, an extra
     except ModuleNotFoundError:
         return None
     ciphering = GXCiphering(_TITLE)

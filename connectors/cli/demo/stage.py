@@ -78,7 +78,6 @@ class Stage:
     services: dict[str, Child] = field(default_factory=dict)
     fleet: Child | None = None
     meters: list[Row] = field(default_factory=list)
-    began_ms: int = 0
     _stack: LocalStack | None = None
 
     def __enter__(self) -> Self:
