@@ -9,22 +9,23 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta, timezone
 from pathlib import Path
 
 import uvloop
 
-from connectors.cli.bench.fleet_reader import Tally, Visit, read_all
+from connectors.cli.bench.fleet_reader import Finish, Tally, Visit, read_all
 from connectors.cli.bench.gateway_fleet import Truth, jdlms, own_fleet, read_truth
 from connectors.cli.failure import CommandError, usage
 from connectors.protocols.dlms.association import Association, associate, release
 from connectors.protocols.dlms.ciphering import Keys
-from connectors.protocols.dlms.client import Span, discover, parse_buffer, read_buffer
+from connectors.protocols.dlms.client import Span, discover, parse_buffers, read_buffer
 from connectors.protocols.dlms.client_apdus import Session, T
+from connectors.protocols.dlms.errors import DecodeError
 from connectors.protocols.dlms.hls import Hls, Mechanism
-from connectors.protocols.dlms.profile import ProfileShape, Rules
+from connectors.protocols.dlms.profile import Profile, ProfileShape, Rules
 from connectors.protocols.dlms.security import Channel, MemoryCounter, secured
 
 AUTHS = ("none", "low", "gmac")
@@ -94,7 +95,7 @@ def _ours(options: Options, targets: list[Target], say: Callable[[str], None]) -
     found = uvloop.run(read_all([_discovery(t, options.profile) for t in targets], len(targets), 8))
     _all_well(found, "discovered")
     own = not options.target
-    visits = [_reading(t, _OWN_DAY if own else None, _OWN_RULES if own else Rules(UTC)) for t in targets]
+    visits = _readings(targets, _OWN_DAY if own else None, _OWN_RULES if own else Rules(UTC))
     _all_well(uvloop.run(read_all(visits, 2 * len(visits), options.concurrency)), "read")
     gc.collect()
     gc.freeze()
@@ -140,11 +141,13 @@ def _discovery(target: Target, profile: str) -> Visit:
         config = target.config()
         return _protected(_discover(profile, config), config)
 
-    def finish(shape: ProfileShape) -> int:
-        target.shape = shape
-        return 0
+    return Visit(target.host, target.port, target.client, target.server, begin, _discovered, target)
 
-    return Visit(target.host, target.port, target.client, target.server, begin, finish)
+
+def _discovered(brought: Sequence[tuple[Visit, ProfileShape]]) -> Iterator[int]:
+    for visit, shape in brought:
+        visit.note.shape = shape
+        yield 0
 
 
 def _discover(profile: str, config: Association) -> Session[ProfileShape]:
@@ -154,7 +157,18 @@ def _discover(profile: str, config: Association) -> Session[ProfileShape]:
     return shape
 
 
-def _reading(target: Target, span: Span | None, rules: Rules) -> Visit:
+def _readings(targets: Sequence[Target], span: Span | None, rules: Rules) -> list[Visit]:
+    """A visit to each, all finished alike."""
+
+    def finish(brought: Sequence[tuple[Visit, bytes]]) -> Iterator[int | Exception]:
+        buffers = [(data, visit.note.shape) for visit, data in brought]
+        for (visit, _), profile in zip(brought, parse_buffers(buffers, span, rules), strict=True):
+            yield _checked(profile, visit.note.truth)
+
+    return [_reading(target, span, rules, finish) for target in targets]
+
+
+def _reading(target: Target, span: Span | None, rules: Rules, finish: Finish) -> Visit:
     shape = target.shape
     if shape is None:
         raise CommandError(f"the profile of {target.host}:{target.port} was not discovered")
@@ -163,13 +177,19 @@ def _reading(target: Target, span: Span | None, rules: Rules) -> Visit:
         config = target.config()
         return _protected(_read(shape, span, rules, config), config)
 
-    def finish(data: bytes) -> int:
-        profile = parse_buffer(data, shape, span, rules)
-        if target.truth is not None:
-            target.truth.check(profile)
-        return profile.rows
+    return Visit(target.host, target.port, target.client, target.server, begin, finish, target)
 
-    return Visit(target.host, target.port, target.client, target.server, begin, finish)
+
+def _checked(profile: Profile | DecodeError, truth: Truth | None) -> int | Exception:
+    """Its rows, if it is what the meter holds."""
+    if isinstance(profile, DecodeError):
+        return profile
+    if truth is not None:
+        try:
+            truth.check(profile)
+        except ValueError as error:
+            return error
+    return profile.rows
 
 
 def _read(shape: ProfileShape, span: Span | None, rules: Rules, config: Association) -> Session[bytes]:

@@ -23,9 +23,11 @@ from connectors.protocols.dlms.errors import CipherError, DecodeError, PeerError
 if TYPE_CHECKING:  # both stand on this module
     from connectors.protocols.dlms.hls import Hls
     from connectors.protocols.dlms.security import Channel
+    from connectors.protocols.dlms.short_names import ShortNames
 
 AARQ, AARE, RLRQ, RLRE = 0x60, 0x61, 0x62, 0x63
 _KEPT = 256
+_WINDOWS = 63
 
 
 class Conformance(IntFlag):
@@ -95,14 +97,16 @@ class Association:
     short_names: bool = False
     user: int | None = None
     """Which of several users of this client (calling-AE-invocation-id), 0 to 255."""
+    gbt_window: int = 0
+    """General block transfer: blocks that the meter may stream before it waits, 1 to 63; 0 does not propose it."""
 
     def __post_init__(self) -> None:
         if self.hls is not None and self.password is not None:
             raise ValueError("a password and high level security: a meter has one of them for a client")
-        if self.hls is not None and self.short_names:
-            raise ValueError("high level security with short names is not supported")
         if self.hls is not None and self.hls.titled and self.channel is None:
             raise ValueError(f"authentication with {self.hls.mechanism.name} needs a channel: system title and keys")
+        if not 0 <= self.gbt_window <= _WINDOWS:
+            raise ValueError(f"a window of {self.gbt_window} blocks: 1 to {_WINDOWS} are possible, 0 for none")
 
     @property
     def ciphered(self) -> bool:
@@ -118,6 +122,10 @@ class Associated:
     max_send_pdu: int  # octets; the longest APDU that the meter takes; 0 is no limit
     negotiated: bool = True  # False where the AARE had no user-information and the proposal is taken for agreed
     system_title: bytes | None = None  # the meter's, where it named one
+    short: Associated | None = None
+    """With short names what was agreed, and this here is how sessions with logical names see it: `by_short_names`."""
+    names: ShortNames | None = field(default=None, init=False)
+    """The base names, once they are known. Who keeps them by meter type and sets them saves a request."""
     invoke_id: int = field(default=0, init=False)
 
     def next_invoke_id(self) -> int:
@@ -159,12 +167,23 @@ def associate(config: Association) -> Session[Associated]:
         raise PeerError("peer-closed", detail, retry=True)
     if answer[0] != AARE:
         raise not_an_answer(answer, _SUBJECT)
-    link = read_aare(answer, config)
-    if config.hls is not None:
-        yield from config.hls.authenticate(link, challenge, _challenge(answer, config.hls), config.channel)
+    if config.hls is None:
+        link = read_aare(answer, config)
+    else:
+        found = fields(inner(answer, AARE))
+        link = _accepted(found, config)
+        yield from config.hls.authenticate(link, challenge, _challenge(found, config.hls), config.channel)
     if config.channel is not None:
         config.channel.established()
     return link
+
+
+def _in_logical_names(agreed: Associated) -> Associated:
+    """An association with short names as `by_short_names` presents it: no request is too long, since it cuts them."""
+    services = agreed.conformance | Conformance.GET | Conformance.SET | Conformance.ACTION
+    if Conformance.PARAMETERIZED_ACCESS in agreed.conformance:
+        services |= Conformance.SELECTIVE_ACCESS
+    return Associated(services, 0, agreed.negotiated, agreed.system_title, agreed)
 
 
 def release(config: Association | None = None) -> Session[None]:
@@ -190,33 +209,47 @@ def _always_the_same(config: Association) -> bytes:
 
 def _aarq(config: Association, challenge: bytes) -> bytes:
     channel, hls = config.channel, config.hls
-    context = 1 + config.short_names + 2 * config.ciphered
-    parts = [tlv(0xA1, tlv(0x06, _CONTEXT + bytes((context,))))]
     if channel is not None:
         channel.begin()
-        parts.append(tlv(0xA6, tlv(0x04, channel.title)))
-    if hls is not None and hls.certificate is not None:
-        parts.append(tlv(0xA7, tlv(0x04, hls.certificate)))
-    if config.user is not None:
-        parts.append(tlv(0xA9, tlv(0x02, bytes((config.user,)))))
-    if hls is not None or config.password is not None:
-        mechanism = _LOW if hls is None else hls.mechanism
-        parts += [_REQUIREMENTS, tlv(0x8B, _MECHANISM + bytes((mechanism,)))]
-        parts.append(tlv(0xAC, tlv(0x80, (config.password or b"") if hls is None else challenge)))
+    title, certificate = None if channel is None else channel.title, None if hls is None else hls.certificate
+    mechanism = (0 if config.password is None else _LOW) if hls is None else int(hls.mechanism)
+    head = _head(1 + config.short_names + 2 * config.ciphered, title, certificate, config.user, mechanism)
+    if mechanism:
+        head += tlv(0xAC, tlv(0x80, (config.password or b"") if hls is None else challenge))
     initiate = _initiate(config)
-    parts.append(tlv(0xBE, tlv(0x04, initiate if channel is None else channel.seal_initiate(initiate))))
-    return tlv(AARQ, b"".join(parts))
+    return tlv(AARQ, head + tlv(0xBE, tlv(0x04, initiate if channel is None else channel.seal_initiate(initiate))))
+
+
+@lru_cache(maxsize=_KEPT)
+def _head(context: int, title: bytes | None, certificate: bytes | None, user: int | None, mechanism: int) -> bytes:
+    """What precedes the authentication value; nothing in it is secret."""
+    parts = [tlv(0xA1, tlv(0x06, _CONTEXT + bytes((context,))))]
+    if title is not None:
+        parts.append(tlv(0xA6, tlv(0x04, title)))
+    if certificate is not None:
+        parts.append(tlv(0xA7, tlv(0x04, certificate)))
+    if user is not None:
+        parts.append(tlv(0xA9, tlv(0x02, bytes((user,)))))
+    if mechanism:
+        parts += [_REQUIREMENTS, tlv(0x8B, _MECHANISM + bytes((mechanism,)))]
+    return b"".join(parts)
 
 
 def _initiate(config: Association) -> bytes:
     """An initiateRequest: 01, dedicated key, response allowed, no quality of service, DLMS 6, conformance, our PDU size."""
-    key, conformance = b"", config.conformance
-    if config.channel is not None:
-        key = config.channel.dedicated_key
-        conformance |= Conformance.GENERAL_PROTECTION if config.channel.general else 0
+    channel = config.channel
+    key = b"" if channel is None else channel.dedicated_key
+    general = channel is not None and channel.general
     dedicated = bytes((1, len(key))) + key if key else b"\0"
-    size = config.max_receive_pdu.to_bytes(2, "big")
-    return b"\x01" + dedicated + b"\0\0\x06\x5f\x1f\x04\0" + conformance.to_bytes(3, "big") + size
+    return b"\x01" + dedicated + _proposal(config.conformance, config.max_receive_pdu, general)
+
+
+@lru_cache(maxsize=_KEPT)
+def _proposal(conformance: Conformance, size: int, general: bool) -> bytes:
+    """What follows the dedicated key in an initiateRequest."""
+    if general:
+        conformance |= Conformance.GENERAL_PROTECTION
+    return b"\0\0\x06\x5f\x1f\x04\0" + conformance.to_bytes(3, "big") + size.to_bytes(2, "big")
 
 
 def masked(apdu: bytes) -> bytes:
@@ -263,7 +296,7 @@ def _masked_aarq(apdu: bytes) -> bytes:
 def read_aare(apdu: bytes, proposed: Association) -> Associated:
     """What the meter agreed to, or the PeerError for its refusal."""
     if proposed.channel is not None or proposed.hls is not None:
-        return _read_aare(apdu, proposed)
+        return _accepted(fields(inner(apdu, AARE)), proposed)
     agreed = _read_before(apdu, proposed)
     return Associated(agreed.conformance, agreed.max_send_pdu, agreed.negotiated, agreed.system_title)
 
@@ -271,12 +304,12 @@ def read_aare(apdu: bytes, proposed: Association) -> Associated:
 @lru_cache(maxsize=_KEPT)
 def _read_before(apdu: bytes, proposed: Association) -> Associated:
     """A fleet answers with few different AAREs; never handed out itself, since a session changes its own."""
-    return _read_aare(apdu, proposed)
+    return _accepted(fields(inner(apdu, AARE)), proposed)
 
 
-def _read_aare(apdu: bytes, proposed: Association) -> Associated:
-    found = fields(inner(apdu, AARE))
-    result, source, diagnostic = _outcome(found)
+def _accepted(found: dict[int, bytes], proposed: Association) -> Associated:
+    """The same from the fields of the AARE."""
+    result, source, diagnostic = _outcome(found.get(0xA2), found.get(0xA3, b""))
     information = found.get(0xBE, b"")
     initiate = inner(information, 0x04) if information else b""
     if result != 0:
@@ -295,12 +328,13 @@ def _read_aare(apdu: bytes, proposed: Association) -> Associated:
         raise PeerError("peer-association-refused", detail)
     if not initiate:  # seen in the field: accepted, and not a word of what was agreed
         return Associated(proposed.conformance, 0, negotiated=False, system_title=title)
-    return _agreed(initiate, title, 0 if channel is None else channel.overhead)
+    conformance, size = _agreed(initiate)
+    overhead = 0 if channel is None else channel.overhead  # so much less a session may send
+    return Associated(conformance, max(size - overhead, 1) if size else 0, system_title=title)
 
 
-def _challenge(aare: bytes, hls: Hls) -> bytes:
+def _challenge(found: dict[int, bytes], hls: Hls) -> bytes:
     """StoC. Raises PeerError "peer-authentication" where the meter asks for no proof, or for another kind."""
-    found = fields(inner(aare, AARE))
     mechanism = found.get(0x89)
     if mechanism is not None and mechanism != _MECHANISM + bytes((hls.mechanism,)):
         detail = f"{_SUBJECT}: the meter authenticates by another mechanism ({mechanism.hex().upper()}) than was asked for"
@@ -319,10 +353,10 @@ def _check_context(found: dict[int, bytes], proposed: Association) -> None:
         raise CipherError("cipher-policy", f"{detail}: compare its security setup with the template")
 
 
-def _agreed(initiate: bytes, title: bytes | None, overhead: int) -> Associated:
-    """An initiateResponse: 08, optional quality of service, version, conformance, the meter's receive size, 00 07 or FA 00.
-
-    `overhead` is what ciphering adds to a request: that much less a session may send.
+@lru_cache(maxsize=_KEPT)
+def _agreed(initiate: bytes) -> tuple[Conformance, int]:
+    """Conformance and receive size in an initiateResponse: 08, optional quality of service, version, conformance, the
+    meter's receive size, 00 07 or FA 00.
     """
     try:
         if initiate[0] != 0x08:
@@ -338,8 +372,7 @@ def _agreed(initiate: bytes, title: bytes | None, overhead: int) -> Associated:
     except IndexError:
         raise malformed("the initiateResponse is cut short") from None
     conformance = Conformance(int.from_bytes(initiate[at + 2 : at + 5], "big"))
-    size = int.from_bytes(initiate[at + 5 : at + 7], "big")
-    return Associated(conformance, max(size - overhead, 1) if size else 0, system_title=title)
+    return conformance, int.from_bytes(initiate[at + 5 : at + 7], "big")
 
 
 def _refused(result: int, source: int, diagnostic: int, initiate: bytes) -> PeerError:
@@ -353,12 +386,12 @@ def _refused(result: int, source: int, diagnostic: int, initiate: bytes) -> Peer
     return PeerError("peer-association-refused", why, retry=result == 2)
 
 
-def _outcome(found: dict[int, bytes]) -> tuple[int, int, int]:
+@lru_cache(maxsize=_KEPT)
+def _outcome(answered: bytes | None, diagnosed: bytes) -> tuple[int, int, int]:
     """Result, who diagnosed (0xA1 user, 0xA2 provider), diagnostic."""
-    if 0xA2 not in found:
+    if answered is None:
         raise malformed("the AARE has no result")
-    result = integer(found[0xA2])
-    diagnosed = found.get(0xA3, b"")
+    result = integer(answered)
     if not diagnosed:
         return result, 0xA1, 0
     source = diagnosed[0]

@@ -39,6 +39,8 @@ def read_tlv(octets: bytes, at: int) -> tuple[int, bytes, int]:
 
 def inner(octets: bytes, tag: int) -> bytes:
     """The content of what `octets` begins with, which must have this tag."""
+    if len(octets) >= 2 and octets[0] == tag and octets[1] == len(octets) - 2 < 0x80:
+        return octets[2:]  # nearly always
     found, content, _ = read_tlv(octets, 0)
     if found != tag:
         raise malformed(f"tag {found:#04x} where {tag:#04x} belongs")
@@ -56,10 +58,15 @@ def integer(octets: bytes) -> int:
 def fields(body: bytes) -> dict[int, bytes]:
     """What a sequence holds, by tag; of two with the same tag the first counts."""
     found: dict[int, bytes] = {}
-    at = 0
-    while at < len(body):
-        tag, content, at = read_tlv(body, at)
-        found.setdefault(tag, content)
+    at, end = 0, len(body)
+    while at < end:
+        after = at + 2 + body[at + 1] if at + 1 < end else end + 1
+        if after <= end and body[at + 1] < 0x80:  # nearly always
+            tag, content, at = body[at], body[at + 2 : after], after
+        else:
+            tag, content, at = read_tlv(body, at)
+        if tag not in found:
+            found[tag] = content
     return found
 
 

@@ -68,6 +68,8 @@ class Keys:
     kek: bytes | None = None
     """Key encryption key, the master key: wraps others."""
     suite: int = field(default=0, kw_only=True)
+    _checked: dict[int, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The key by security control octet (and 0x100 where it is the dedicated one), of those that were checked."""
 
     def __post_init__(self) -> None:
         if self.suite not in KEY_OCTETS:
@@ -104,18 +106,19 @@ def decipher(apdu: bytes, lookup: KeyLookup, system_title: bytes | None = None, 
     The tag is verified wherever one is there. Only with `verify=False` is it passed over, and only where no authentication
     key is known: for looking at captures, never for acting on them. Raises CipherError.
     """
-    title, content = _open(apdu, system_title)
-    if len(content) < _HEADER:
-        raise CipherError("cipher-malformed", f"{len(content)} octets in a ciphered APDU: its header has {_HEADER}", title)
-    security = content[0]
-    check_security(security, title)
+    title, content = content_of(apdu, system_title)
+    check_security(content[0], title)
     keys = lookup(title)
     if keys is None:
         raise missing("no key", title)
-    check_suite(security, keys, title)
-    key = _encryption_key(keys, security, title, dedicated=apdu[0] in DEDICATED_TAGS)
+    return open_content(content, keys, title, dedicated=apdu[0] in DEDICATED_TAGS, verify=verify)
+
+
+def open_content(content: bytes, keys: Keys, title: bytes, *, dedicated: bool, verify: bool = True) -> Deciphered:
+    """The same of what `content_of` found, with the keys of that title."""
+    key = _key_for(content[0], keys, title, dedicated=dedicated)
     plain = unseal(content, key, keys.ak, title, verify=verify)
-    return Deciphered(plain, title, int.from_bytes(content[1:_HEADER], "big"), security)
+    return Deciphered(plain, title, int.from_bytes(content[1:_HEADER], "big"), content[0])
 
 
 def cipher(
@@ -135,9 +138,7 @@ def cipher(
     if tag not in OPENED_TAGS:
         raise CipherError("cipher-malformed", f"{tag:#04x} is no tag of a ciphered APDU", system_title)
     security |= 0 if security & SUITE else keys.suite
-    check_security(security, system_title)
-    check_suite(security, keys, system_title)
-    key = _encryption_key(keys, security, system_title, dedicated=tag in DEDICATED_TAGS)
+    key = _key_for(security, keys, system_title, dedicated=tag in DEDICATED_TAGS)
     content = seal(plain, key, keys.ak, system_title, invocation_counter, security)
     title = bytes((_TITLE,)) + system_title if tag in (GENERAL_GLO, GENERAL_DED) else b""
     return bytes((tag,)) + title + encode_length(len(content)) + content
@@ -203,8 +204,10 @@ def service_tag(plain: bytes, *, dedicated: bool = False) -> int:
     raise CipherError("cipher-malformed", detail)
 
 
-def _open(apdu: bytes, known: bytes | None) -> tuple[bytes, bytes]:
-    """System title and content (from SC on) of a ciphered APDU, every octet of it."""
+def content_of(apdu: bytes, known: bytes | None) -> tuple[bytes, bytes]:
+    """System title (`known`, where the APDU names none) and content of a ciphered APDU: SC, IC and all that follows.
+    Raises CipherError.
+    """
     first = apdu[0] if apdu else 0
     if first in (GENERAL_CIPHERING, GENERAL_SIGNING):
         detail = f"{first:#04x} (general-ciphering, general-signing) is not supported here: general-glo and general-ded are"
@@ -227,6 +230,8 @@ def _open(apdu: bytes, known: bytes | None) -> tuple[bytes, bytes]:
     if at + length != len(apdu):
         detail = f"a ciphered APDU announces {length} octets of content and has {len(apdu) - at}"
         raise CipherError("cipher-malformed", detail, title)
+    if length < _HEADER:
+        raise CipherError("cipher-malformed", f"{length} octets in a ciphered APDU: its header has {_HEADER}", title)
     return title, apdu[at:]
 
 
@@ -249,15 +254,22 @@ def check_suite(security: int, keys: Keys, title: bytes) -> None:
         raise CipherError("cipher-suite-unsupported", detail, title)
 
 
-def _encryption_key(keys: Keys, security: int, title: bytes, *, dedicated: bool) -> bytes:
+def _key_for(security: int, keys: Keys, title: bytes, *, dedicated: bool) -> bytes:
+    """The encryption key that a security control octet asks for. Raises CipherError."""
+    asked = security | dedicated << 8
+    known = keys._checked.get(asked)  # noqa: SLF001 - a cache of this module's
+    if known is not None:
+        return known
+    check_security(security, title)
+    check_suite(security, keys, title)
+    key: bytes | None = keys.ek
     if dedicated:
         name, key = "dedicated key", keys.dedicated
     elif security & BROADCAST:
         name, key = "global broadcast key", keys.broadcast
-    else:
-        return keys.ek
     if key is None:
         raise missing(f"no {name}", title)
+    keys._checked[asked] = key  # noqa: SLF001 - as above
     return key
 
 

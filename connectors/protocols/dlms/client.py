@@ -18,6 +18,7 @@ from connectors.protocols.dlms.client_apdus import Session
 from connectors.protocols.dlms.errors import DecodeError, PeerError
 from connectors.protocols.dlms.get import LIMITS, Attribute, ByRange, Limits, Selection, datetime_octets, get, get_list
 from connectors.protocols.dlms.profile import MAX_COLUMNS, RULES, Column, Profile, ProfileShape, Rules, parse_profile
+from connectors.protocols.dlms.profile_batch import parse_profiles
 from connectors.protocols.dlms.telegram import Scalar, octets_of, scalar
 
 CLOCK = Attribute(8, cosem.CLOCK, 2)
@@ -166,6 +167,16 @@ def parse_buffer(data: bytes, shape: ProfileShape, select: Span | Selection | No
     """What `read_buffer` brought. DecodeError where it is no profile of this shape."""
     found = parse_profile(data, shape, rules)
     return found.between(select.start_ms, select.end_ms) if isinstance(select, Span) else found
+
+
+def parse_buffers(
+    buffers: Sequence[tuple[bytes, ProfileShape]], select: Span | Selection | None = None, rules: Rules = RULES
+) -> list[Profile | DecodeError]:
+    """`parse_buffer` of each, at half the cost where many meters are of a type; an error stands in the buffer's place."""
+    found = parse_profiles(buffers, rules)
+    if not isinstance(select, Span):
+        return found
+    return [one if isinstance(one, DecodeError) else one.between(select.start_ms, select.end_ms) for one in found]
 
 
 def by_range(span: Span, shape: ProfileShape, rules: Rules = RULES) -> ByRange:

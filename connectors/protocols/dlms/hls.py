@@ -26,6 +26,7 @@ from connectors.protocols.dlms.ciphering import missing
 from connectors.protocols.dlms.client_apdus import Session
 from connectors.protocols.dlms.errors import DecodeError, PeerError
 from connectors.protocols.dlms.security import Channel
+from connectors.protocols.dlms.short_names import reply_to_hls
 from connectors.protocols.dlms.signing import sign, verify
 
 REPLY = Method(15, "0.0.40.0.0.255", 1)
@@ -114,7 +115,9 @@ class Hls:
             raise _unproved("the meter sent our own challenge back, to have us answer it: somebody mirrors us")
         proof = self.prove(ours, theirs, channel)
         try:
-            returned = yield from invoke(link, REPLY, axdr.encode(axdr.Tagged(axdr.OCTET_STRING, proof)))
+            parameter = bytes((axdr.OCTET_STRING,)) + axdr.encode_length(len(proof)) + proof
+            replied = invoke(link, REPLY, parameter) if link.short is None else reply_to_hls(link, parameter)
+            returned = yield from replied
         except PeerError as error:
             if error.code not in ("peer-action", "peer-access"):
                 raise
@@ -139,6 +142,8 @@ def _octets(returned: bytes | None) -> bytes:
     """The octet-string that the method returned."""
     if returned is None:
         raise _unproved("the meter took our proof and gave none of its own")
+    if len(returned) > 2 and returned[0] == axdr.OCTET_STRING and returned[1] == len(returned) - 2 < 0x80:
+        return returned[2:]  # nearly always
     try:
         value, after = axdr.decode(returned)
     except DecodeError as error:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -58,10 +59,11 @@ class ProfileShape:
     sort_method: int = 1
     """1 first in first out, 2 last in first out, 3 to 6 by value."""
     plan: Plan = field(init=False, repr=False, compare=False)
-    """What reading buffers of this shape taught so far."""
+    """What reading buffers taught so far; shapes that differ in scalers and units only share it."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "plan", Plan(_clock(self.columns), _status(self.columns)))  # frozen for all others
+        objects = tuple((column.class_id, column.obis, column.attribute) for column in self.columns)
+        object.__setattr__(self, "plan", _plan(objects, self.period_s, self.sort_method))  # frozen for all others
 
     @property
     def source(self) -> str:
@@ -89,16 +91,12 @@ class Plan:
     """How most rows lay in the buffer read last."""
 
 
-def _clock(columns: Sequence[Column]) -> int | None:
-    return next((i for i, column in enumerate(columns) if column.class_id == 8 and column.attribute == 2), None)
-
-
-def _status(columns: Sequence[Column]) -> int | None:
-    for i, column in enumerate(columns):
-        groups = column.obis.split(".")
-        if groups[0] == "0" and groups[2:4] == ["96", "10"]:
-            return i
-    return None
+@lru_cache(maxsize=1024)
+def _plan(objects: tuple[tuple[int, str, int], ...], _period_s: int, _sort_method: int) -> Plan:
+    clock = next((i for i, (class_id, _, attribute) in enumerate(objects) if class_id == 8 and attribute == 2), None)
+    names = [obis.split(".") for _, obis, _ in objects]
+    status = next((i for i, groups in enumerate(names) if groups[0] == "0" and groups[2:4] == ["96", "10"]), None)
+    return Plan(clock, status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,11 @@ class Grid:
 _grids: dict[_Key, Grid] = {}
 
 
+def grid_of(first: bytes, count: int, period_s: int, *, reverse: bool) -> Grid | None:
+    """The day of `count` rows that begins with the date-time `first`, where a meter has written it before."""
+    return _grids.get((first, count, period_s, reverse))
+
+
 def read_on_grid(
     data: bytes,
     at: int,
@@ -69,7 +74,7 @@ def read_on_grid(
     Row 0 has a date-time. Rows without one follow the one before, a period later. None where no grid is known or a
     date-time has no deviation: `read_stamps` reads them then.
     """
-    grid = _grids.get((odd.get(0) or data[at : at + DATE_TIME], count, period_s, deviation_reversed))
+    grid = grid_of(odd.get(0) or data[at : at + DATE_TIME], count, period_s, reverse=deviation_reversed)
     if grid is None:
         return None
     column: NDArray[np.bytes_] = np.ndarray((count,), f"S{DATE_TIME}", data, at, (stride,))

@@ -61,6 +61,7 @@ _SIZED = (axdr.OCTET_STRING, axdr.BIT_STRING, *_TEXTS)
 _EMPTY = frozenset((axdr.NULL, axdr.DONT_CARE))
 _FLOATS = frozenset((7, axdr.FLOAT32, axdr.FLOAT64))
 _WHOLE = frozenset(_NUMBERS) - _FLOATS - {axdr.BOOLEAN, axdr.UINT64}
+_COUNTED = _WHOLE | _EMPTY | {axdr.BOOLEAN, axdr.UINT64}
 _OCTETS = frozenset((axdr.OCTET_STRING, axdr.DATE_TIME, axdr.DATE, axdr.TIME))
 _DOTS = 8  # so many are matched faster one by one than counted
 _MAX_LAYOUTS = 12
@@ -136,6 +137,12 @@ class Layout:
                 tag, size = self.columns[i]
                 found[i] = [_cell(octets, tag, size) for octets in self.octets(data, at, count, i)]
         return found
+
+    def counts(self, clock: int) -> bool:
+        """Whether all but the clock are whole numbers or null-data, and the clock a date-time or null-data."""
+        return self.marks.dated >> clock & 1 == 1 and all(
+            tag in _COUNTED for i, (tag, _) in enumerate(self.columns) if i != clock
+        )
 
     def octets(self, data: bytes, at: int, count: int, column: int) -> list[bytes]:
         """A column that is no number, as it lies in each row."""

@@ -34,10 +34,12 @@ from connectors.protocols.dlms.ciphering import (
     SHORT_NAME_SERVICES,
     Deciphered,
     Keys,
+    check_security,
     cipher,
-    decipher,
+    content_of,
     gmac,
     missing,
+    open_content,
     service_tag,
 )
 from connectors.protocols.dlms.client_apdus import CONFIRMED_SERVICE_ERROR, EXCEPTION_RESPONSE, Session, T
@@ -65,6 +67,12 @@ class MemoryCounter:
     """A counter that forgets: for a key that is forgotten with it, and for one session by hand."""
 
     value: int = 0
+    heard: int = -1
+    """The last of the meter's own, for who opens another association with it."""
+
+    def heard_under(self, mark: str) -> int:  # noqa: ARG002 - there is one key
+        """That."""
+        return self.heard
 
     def next(self) -> int:
         """The next one."""
@@ -272,18 +280,19 @@ class Channel:
             raise _nobody()
         dedicated = apdu[0] in DEDICATED_TAGS
         keys = self._fresh if dedicated else self.keys
-        opened = decipher(apdu, lambda title: self._keys_of(title, keys), self.peer)
+        title, content = content_of(apdu, self.peer)
+        check_security(content[0], title)
+        if title != self.peer:
+            raise _stranger(title, self.peer)
+        if keys is None:
+            raise missing("no key", title)
+        opened = open_content(content, keys, title, dedicated=dedicated)
         self._check(opened.security, broadcast=bool(opened.security & BROADCAST))
         if dedicated:
             self._fresh_heard = _risen(opened.invocation_counter, self._fresh_heard, self.peer)
         else:
             self.heard = _risen(opened.invocation_counter, self.heard, self.peer)
         return opened
-
-    def _keys_of(self, title: bytes, keys: Keys | None) -> Keys | None:
-        if self.peer is not None and title != self.peer:
-            raise _stranger(title, self.peer)
-        return keys
 
     def _general(self, opened: Opened) -> bytes:
         self._check_parties(opened.parties)
