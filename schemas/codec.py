@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import struct
 import types
 import typing
 from collections.abc import Callable
 from enum import StrEnum
+from functools import cache
 from io import BytesIO
 from typing import Any, TypeVar
 
@@ -15,6 +17,7 @@ import fastavro
 from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 
+from schemas.avro_writer import Encode, compiled
 from schemas.records import RECORDS, Record
 from schemas.registry import NAMESPACE, Registry, RegistryError, avsc
 
@@ -63,7 +66,7 @@ class Codec:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._writers: dict[type, tuple[bytes, Any]] = {}
+        self._writers: dict[type, tuple[bytes, Encode]] = {}
         self._readers: dict[int, tuple[type[Record], Any, Any]] = {}
 
     def id_of(self, record: type[Record]) -> int:
@@ -72,14 +75,11 @@ class Codec:
 
     def encode(self, record: Record) -> bytes:
         """The bytes of a record. `CodecError` avro-value where a field does not fit its schema."""
-        header, schema = self._writer(type(record))
-        out = BytesIO()
-        out.write(header)
+        header, body = self._writer(type(record))
         try:
-            fastavro.schemaless_writer(out, schema, plain(record))
-        except (ValueError, TypeError, OverflowError, AttributeError) as error:
+            return header + body(record)
+        except (ValueError, TypeError, OverflowError, AttributeError, KeyError, struct.error) as error:
             raise CodecError("avro-value", f"{type(record).__name__} does not fit its schema: {error}") from error
-        return out.getvalue()
 
     def type_of(self, data: bytes | None) -> type[Record]:
         """Which record a value is, by its schema id, without decoding it."""
@@ -98,11 +98,29 @@ class Codec:
         except _NOT_THIS_SCHEMA as error:
             raise CodecError("avro-body", f"the bytes are no {cls.__name__}: {type(error).__name__} {error}") from error
 
-    def _writer(self, cls: type[Record]) -> tuple[bytes, Any]:
+    def rewritten(self, data: bytes, **changes: Any) -> bytes:
+        """What a value states, written again by the schema that it was written by, with fields changed.
+
+        Without changes it is the value itself, if whoever wrote it writes as we do. Errors as of `decode`; avro-value where
+        its schema has no such field.
+        """
+        cls, schema, _ = self._reader(schema_id(data))
+        try:
+            values = _read(data, schema, None)
+            if not changes.keys() <= values.keys():
+                raise CodecError("avro-value", f"{cls.__name__} as its writer knows it has no {', '.join(changes)}")
+            out = BytesIO()
+            out.write(data[:_HEADER])
+            fastavro.schemaless_writer(out, schema, values | changes)
+        except _NOT_THIS_SCHEMA as error:
+            raise CodecError("avro-body", f"the bytes are no {cls.__name__}: {type(error).__name__} {error}") from error
+        return out.getvalue()
+
+    def _writer(self, cls: type[Record]) -> tuple[bytes, Encode]:
         if (known := self._writers.get(cls)) is None:
             name = cls.__name__
             header = b"\0" + self._registry.id_of(name).to_bytes(4)
-            known = self._writers[cls] = (header, _parsed(avsc(name)))
+            known = self._writers[cls] = (header, _compiled(name))
         return known
 
     def _reader(self, number: int) -> tuple[type[Record], Any, Any]:
@@ -123,6 +141,11 @@ class Codec:
         ours = _parsed(avsc(name))
         known = self._readers[number] = (RECORDS[name], theirs, None if theirs == ours else ours)
         return known
+
+
+@cache
+def _compiled(name: str) -> Encode:
+    return compiled(_parsed(avsc(name)))
 
 
 def _read(data: bytes, writer: Any, reader: Any) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import random
 from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 
 from schemas.records import Record
 from streams.runtime.clock import iso
@@ -22,13 +23,12 @@ TRACE = "traceparent"
 
 def headers_of(record: Record, *, source: str, at_ms: int, parent: str = "", replay_id: str = "") -> Headers:
     """Headers of a record: ce_*, traceparent (a child of `parent` where there is one), replay-id where it is a replay."""
-    name = type(record).__name__
     headers: Headers = [
-        ("ce_specversion", b"1.0"),
-        ("ce_type", b"hes." + name.encode()),
+        _VERSION,
+        _type_of(type(record).__name__),
         ("ce_id", str(getattr(record, "id", "")).encode()),
         ("ce_source", source.encode()),
-        ("ce_time", iso(at_ms).encode()),
+        ("ce_time", _time_of(at_ms)),
         (TRACE, child_of(parent).encode()),
     ]
     if replay_id:
@@ -36,11 +36,28 @@ def headers_of(record: Record, *, source: str, at_ms: int, parent: str = "", rep
     return headers
 
 
+_VERSION = ("ce_specversion", b"1.0")
+
+
+@cache
+def _type_of(name: str) -> tuple[str, bytes]:
+    return "ce_type", b"hes." + name.encode()
+
+
+@lru_cache(maxsize=64)
+def _time_of(ms: int) -> bytes:
+    return iso(ms).encode()
+
+
 def child_of(parent: str) -> str:
     """A traceparent of the parent's trace, or of a new one: version 00, trace id, span id, sampled."""
-    parts = parent.split("-")
-    trace = parts[1] if len(parts) == 4 and len(parts[1]) == 32 else os.urandom(16).hex()
-    return f"00-{trace}-{os.urandom(8).hex()}-01"
+    if len(parent) == _TRACEPARENT and parent[2] == parent[35] == parent[52] == "-":
+        return f"{parent[:36]}{_random.getrandbits(64):016x}-01"
+    return f"00-{_random.getrandbits(128):032x}-{_random.getrandbits(64):016x}-01"
+
+
+_TRACEPARENT = 55
+_random = random.Random()  # noqa: S311 - ids of traces are no secrets, and the system's own costs a call into it
 
 
 def pairs_of(headers: AnyHeaders) -> Pairs:
