@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from schemas.ids import event_id
 from schemas.records import Cause, Channel, IntervalReadings, Register, RegisterReadings, Scalar
@@ -17,6 +18,8 @@ from schemas.records import Cause, Channel, IntervalReadings, Register, Register
 MAX_CELLS = 50_000
 """Values of one IntervalReadings record; a longer profile becomes several, split by rows, far below Kafka's limit."""
 _LONGEST = (1 << 63) - 1
+_WHOLE = {int, bool}
+_NUMBERS = {int, bool, float}
 _DEVIATION_NOT_GIVEN = -0x8000
 _CLOCK_STATUS_NOT_GIVEN = 255
 
@@ -60,14 +63,19 @@ class Rows:
 
 def channel(obis: str, attribute: int, unit: str, scaler: int | None, values: Sequence[Scalar]) -> Channel:
     """A column from values of any types: integers if all are, else floats, else texts; None is a row without a value."""
-    kinds = {type(value) for value in values if value is not None}
-    fits = all(-_LONGEST <= value <= _LONGEST for value in values if isinstance(value, int))
-    if kinds <= {int, bool} and fits:
-        numbers = tuple(None if value is None else int(value) for value in values)
-        if kinds and None not in numbers:
-            return Channel(obis, attribute, unit, scaler, longs=tuple(number for number in numbers if number is not None))
+    kinds = set(map(type, values))
+    lacking = type(None) in kinds
+    kinds.discard(type(None))
+    known = [value for value in values if isinstance(value, int)] if kinds & _WHOLE else []
+    fits = not known or (min(known) >= -_LONGEST and max(known) <= _LONGEST)
+    if kinds <= _WHOLE and fits:
+        numbers: tuple[Any, ...] = tuple(values)
+        if bool in kinds:
+            numbers = tuple(None if value is None else int(value) for value in numbers)
+        if kinds and not lacking:
+            return Channel(obis, attribute, unit, scaler, longs=numbers)
         return Channel(obis, attribute, unit, scaler, nullable_longs=numbers)
-    if kinds <= {int, bool, float} and fits:
+    if kinds <= _NUMBERS and fits:
         doubles = tuple(math.nan if value is None else float(value) for value in values)
         return Channel(obis, attribute, unit, scaler, doubles=doubles)
     texts = tuple("" if value is None else str(value) for value in values)
@@ -107,7 +115,7 @@ def interval_readings(origin: Origin, rows: Rows) -> tuple[IntervalReadings, ...
 
 def _one(origin: Origin, rows: Rows) -> IntervalReadings:
     first, step = rows.ends[0], rows.period_s * 1000
-    regular = step > 0 and all(end == first + i * step for i, end in enumerate(rows.ends))
+    regular = step > 0 and list(rows.ends) == list(range(first, first + step * len(rows.ends), step))
     irregular = () if regular else tuple(rows.ends)
     deviations = _uniform(rows.deviations, _DEVIATION_NOT_GIVEN)
     clock_statuses = _uniform(rows.clock_statuses, _CLOCK_STATUS_NOT_GIVEN)
