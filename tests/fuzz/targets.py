@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from tests.fuzz import object_targets, pull_targets, push_targets, system_targets
+from tests.fuzz import (
+    c12_table_targets,
+    c1218_targets,
+    c1222_targets,
+    object_targets,
+    pull_targets,
+    push_targets,
+    system_targets,
+)
 from tests.fuzz.harness import Target
 
 TARGETS: dict[str, Target] = {
-    target.name: target for room in (push_targets, pull_targets, object_targets, system_targets) for target in room.TARGETS
+    target.name: target
+    for room in (push_targets, pull_targets, object_targets, system_targets, c1218_targets, c1222_targets, c12_table_targets)
+    for target in room.TARGETS
 }
