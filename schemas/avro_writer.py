@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -23,7 +24,7 @@ _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
 
 class _Parts:
-    """What a body is put together from: octets, and columns whose octets come at the end."""
+    """What bodies are put together from: octets, and columns whose octets come at the end."""
 
     __slots__ = ("columns", "octets")
 
@@ -34,21 +35,25 @@ class _Parts:
 
 
 _Write: TypeAlias = Callable[[Any, _Parts], None]
-Encode: TypeAlias = Callable[[Any], bytes]
-"""A record's Avro body. Raises what Python raises (TypeError, ValueError, OverflowError, AttributeError, KeyError) where a
-field does not fit its schema."""
+Encode: TypeAlias = Callable[[Sequence[Any]], list[bytes]]
+"""The Avro bodies of records of one class, which cost less together. Raises what Python raises (TypeError, ValueError,
+OverflowError, AttributeError, KeyError) where a field of one does not fit its schema."""
 
 
 def compiled(schema: Mapping[str, Any]) -> Encode:
     """The writer of a record schema, parsed by fastavro. ValueError where the schema has what no record of ours has."""
     write = _writer(schema, {})
 
-    def encode(record: Any) -> bytes:
+    def encode(records: Sequence[Any]) -> list[bytes]:
         parts = _Parts()
-        write(record, parts)
+        ends = []
+        for record in records:
+            write(record, parts)
+            ends.append(len(parts.octets))
         if parts.columns:
             _fill(parts)
-        return b"".join(parts.octets)
+        octets, start = parts.octets, 0
+        return [b"".join(octets[start : (start := end)]) for end in ends]
 
     return encode
 
@@ -231,6 +236,12 @@ def varint(value: int) -> bytes:
     """An int or long of Avro. OverflowError beyond 64 bits, TypeError where it is no whole number."""
     if -_SMALL <= value < _SMALL:
         return _KNOWN[value]
+    return _large(value)
+
+
+@lru_cache(maxsize=4_096)
+def _large(value: int) -> bytes:
+    """Mostly a time, which a record has more than once."""
     if not _LEAST <= value <= _MOST:
         raise OverflowError(f"{value} does not fit a long")
     zigzag = (value << 1) ^ (value >> 63)
@@ -256,9 +267,14 @@ def _long(value: int, parts: _Parts) -> None:
 
 
 def _string(value: str, parts: _Parts) -> None:
+    parts.octets.append(_text(value))
+
+
+@lru_cache(maxsize=16_384)
+def _text(value: str) -> bytes:
+    """Names, units and ids of meters come again and again."""
     octets = value.encode()
-    parts.octets.append(varint(len(octets)))
-    parts.octets.append(octets)
+    return varint(len(octets)) + octets
 
 
 def _bytes(value: bytes, parts: _Parts) -> None:

@@ -7,7 +7,7 @@ import json
 import struct
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import cache
 from io import BytesIO
@@ -75,11 +75,19 @@ class Codec:
 
     def encode(self, record: Record) -> bytes:
         """The bytes of a record. `CodecError` avro-value where a field does not fit its schema."""
-        header, body = self._writer(type(record))
+        return self.encode_all((record,))[0]
+
+    def encode_all(self, records: Sequence[Record]) -> list[bytes]:
+        """The bytes of records of one class: long columns of all of them are written in one go. Where one does not fit, it
+        is `CodecError` for all.
+        """
+        if not records:
+            return []
+        header, bodies = self._writer(type(records[0]))
         try:
-            return header + body(record)
+            return [header + body for body in bodies(records)]
         except (ValueError, TypeError, OverflowError, AttributeError, KeyError, struct.error) as error:
-            raise CodecError("avro-value", f"{type(record).__name__} does not fit its schema: {error}") from error
+            raise CodecError("avro-value", f"{type(records[0]).__name__} does not fit its schema: {error}") from error
 
     def type_of(self, data: bytes | None) -> type[Record]:
         """Which record a value is, by its schema id, without decoding it."""

@@ -7,6 +7,7 @@ something else, so it has another id.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from schemas.records import Scalar
 
@@ -34,15 +35,22 @@ def _add(octets: list[bytes], part: Part) -> None:
         for item in part:
             _add(octets, item)
         return
-    if isinstance(part, bytes):
-        tag, data = b"b", part
+    if isinstance(part, str):
+        octets.append(_text(part))
+    elif isinstance(part, bytes):
+        octets += (b"b%d:" % len(part), part)
     elif part is None:
-        tag, data = b"n", b""
-    elif isinstance(part, str):
-        tag, data = b"s", part.encode()
+        octets.append(b"n0:")
     else:
-        tag, data = (b"f" if isinstance(part, float) else b"i"), repr(part).encode()
-    octets += (tag + b"%d:" % len(data), data)
+        data = repr(part).encode()
+        octets += ((b"f%d:" if isinstance(part, float) else b"i%d:") % len(data), data)
+
+
+@lru_cache(maxsize=16_384)
+def _text(part: str) -> bytes:
+    """Names and units come again and again."""
+    data = part.encode()
+    return b"s%d:" % len(data) + data
 
 
 _COUNTED = {int, type(None)}

@@ -205,6 +205,7 @@ class Verdict(StrEnum):
     UNKNOWN = "UNKNOWN"
     APPROVE = "APPROVE"
     REJECT = "REJECT"
+    CANCEL = "CANCEL"
 
 
 class OutageKind(StrEnum):
@@ -226,6 +227,15 @@ class CampaignState(StrEnum):
     PAUSED = "PAUSED"
     HALTED = "HALTED"
     DONE = "DONE"
+
+
+class ControlKind(StrEnum):
+    """What a control does to commands."""
+
+    UNKNOWN = "UNKNOWN"
+    FREEZE = "FREEZE"  # nothing that moves a relay or changes a meter is done
+    HOLD = "HOLD"  # customers who are not cut off, such as in extreme weather
+    AUTHORIZATION = "AUTHORIZATION"  # stands for the decision on each request, such as for prepayment
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +405,7 @@ class Job:
     caused_by: str = ""  # command, schedule or campaign id
     request: bytes = b""  # the signed CommandRequest, where rule 9 asks
     decisions: tuple[bytes, ...] = ()  # the signed CommandDecisions, likewise
+    target_proof: tuple[bytes, ...] = ()  # from the meter to the decisions' target_root, where they have one
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,6 +464,7 @@ class CommandRequest:
     not_before: Millis | None = None
     expires: Millis | None = None
     signature: bytes = b""
+    environment: str = ""  # the only one that it is meant for
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,6 +481,7 @@ class CommandDecision:
     decided_at: Millis = 0
     reason: str = ""
     signature: bytes = b""
+    target_root: bytes = b""  # root of the hash tree over the target as resolved, where `meters` would be too long
 
 
 @dataclass(frozen=True, slots=True)
@@ -495,6 +508,8 @@ class CommandAck:
     rows: int = 0
     before: str = ""
     after: str = ""
+    command_ms: int | None = None  # requested to issued
+    pipeline_ms: int | None = None  # finished to this acknowledgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -509,6 +524,7 @@ class Operator:
     valid_to: Millis | None = None
     revoked: bool = False
     signature: bytes = b""
+    version: int = 0  # the highest of an id counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -526,6 +542,85 @@ class Schedule:
     window_s: int = 0
     enabled: bool = False
     updated_at: Millis = 0
+    description: str = ""
+    active_from: Millis = 0  # ticks before it are none of this schedule's
+    lookback_s: int = 0  # how far back each read of a range goes; 0 is to the tick before
+    period_s: int = 0  # length of the intervals that the range must be full of; 0 where only the read itself is watched
+    grace_s: int = 0  # after a window, before what is missing is asked for again; 0 takes the setting
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A schedule's time has come, on `hes.ticks`: what was planned for it, and for how many."""
+
+    id: str = ""
+    schedule: Schedule = Schedule()  # as it was then
+    at: Millis = 0  # when it was due
+    since: Millis = 0  # when the tick before was due: what is read in ranges is read from here
+    missed: int = 0  # earlier ticks that this one makes up for, after a stop
+    planned_at: Millis = 0
+    opens_at: Millis = 0  # the first job's time
+    closes_at: Millis = 0  # the window's end
+    meters: int = 0
+    unplaced: int = 0  # meters for which their segments have no room in the window
+    slices: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSlice:
+    """The jobs of a short part of a tick's window, on `hes.plans` until they are sent; a tombstone then."""
+
+    id: str = ""
+    tick_id: str = ""
+    schedule: Schedule = Schedule()
+    at: Millis = 0
+    since: Millis = 0
+    closes_at: Millis = 0
+    number: int = 0
+    first_at: Millis = 0
+    meters: tuple[str, ...] = ()
+    offsets: tuple[int, ...] = ()  # milliseconds after first_at, one a meter, rising
+
+
+@dataclass(frozen=True, slots=True)
+class GapWatch:
+    """What one schedule expects of a meter, and what arrived, day by day. Octets of 0 at the end are not written."""
+
+    schedule_id: str = ""
+    slot_s: int = 0  # what a bit stands for
+    expected_from: Millis = 0
+    first_day: int = 0  # UTC, as days since 1970-01-01
+    arrived: bytes = b""  # a bit a slot, the first of a day is the lowest bit of its first octet; days begin with an octet
+    asked: bytes = b""  # an octet a day: how often it was asked for; the highest bit is set where it was given up
+    asked_at: tuple[int, ...] = ()  # milliseconds since the epoch, one a day; empty where none was asked for
+
+
+@dataclass(frozen=True, slots=True)
+class MeterGaps:
+    """Which intervals and reads of a meter arrived, on `hes.gaps`: the memory of the service that fills gaps."""
+
+    meter_id: str = ""
+    watches: tuple[GapWatch, ...] = ()
+    at: Millis = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSuccess:
+    """What a schedule got of a segment's meters on a day, as far as one partition's meters go; the newest counts."""
+
+    id: str = ""
+    day: int = 0  # of the schedule's time zone, as days since 1970-01-01
+    schedule_id: str = ""
+    segment: str = ""
+    network: Network = Network.UNKNOWN
+    partition: int = -1
+    period_s: int = 0  # what is counted: intervals of this length, or reads where it is 0
+    meters: int = 0
+    complete: int = 0  # meters of which everything arrived
+    expected: int = 0
+    arrived: int = 0
+    given_up: int = 0
+    at: Millis = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -547,6 +642,15 @@ class Campaign:
 
 
 @dataclass(frozen=True, slots=True)
+class CountersSeen:
+    """How far both counters of a key had come when it was last looked; they only rise while the key is the same."""
+
+    mark: str = ""  # tells the key from others, and nothing of it; empty: nothing was seen
+    meter: int = -1  # highest of the meter's own that came authenticated
+    ours: int = -1  # highest of ours that the meter answered
+
+
+@dataclass(frozen=True, slots=True)
 class CounterReservation:
     """Highest invocation counter that may have been used for a key, on `hes.counters`; it only rises."""
 
@@ -556,6 +660,7 @@ class CounterReservation:
     reserved: int = 0
     owner: str = ""
     at: Millis = 0
+    seen: CountersSeen = CountersSeen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -603,6 +708,8 @@ class AuditEntry:
     detail: str = ""
     previous_hash: bytes = b""
     hash: bytes = b""
+    code: str = ""  # why something was refused or failed
+    digest: bytes = b""  # SHA-256 of the record that this is about, as it stood on its topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -624,6 +731,63 @@ class DeadLetter:
     at: Millis = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What holds for all commands or for some meters until it is lifted or expires, on `hes.controls`; it is signed."""
+
+    id: str = ""  # the latest of an id counts
+    kind: ControlKind = ControlKind.UNKNOWN
+    lifted: bool = False
+    target: Target = Target()  # empty: all meters
+    operations: tuple[Operation, ...] = ()  # AUTHORIZATION: which it covers
+    holder: str = ""  # AUTHORIZATION: the operator whose requests it covers
+    most_per_day: int = 0  # AUTHORIZATION: meters
+    issued_by: str = ""
+    issued_at: Millis = 0
+    expires: Millis | None = None
+    reason: str = ""
+    environment: str = ""
+    signature: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandCase:
+    """A command as it was taken, on `hes.command-states`: what does not change any more."""
+
+    id: str = ""
+    request: bytes = b""  # the signed CommandRequest
+    meters: tuple[str, ...] = ()  # the target as resolved, sorted
+    received_at: Millis = 0
+    expires: Millis = 0  # nothing is begun after this
+
+
+@dataclass(frozen=True, slots=True)
+class CommandStatus:
+    """Where a command stands, on `hes.command-states`."""
+
+    id: str = ""
+    state: CommandState = CommandState.UNKNOWN
+    code: str = ""
+    detail: str = ""
+    decisions: tuple[bytes, ...] = ()  # the signed CommandDecisions, or the Control that stands for them
+    sent: int = 0  # jobs that were issued, in the order of the meters
+    outcomes: bytes = b""  # of each meter: a letter of streams/commands/states.py
+    stopped: bool = False  # no more jobs are issued
+    answer_by: Millis | None = None  # after this, a job without a result has an unknown outcome
+    updated_at: Millis = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLedger:
+    """Up to where everything is in the books, on `hes.command-states`, written together with what it counts."""
+
+    positions: dict[str, int] = field(default_factory=dict)  # topic/partition: the next offset to read
+    sequence: int = 0  # of the last AuditEntry
+    hash: bytes = b""  # likewise
+    openings: dict[str, int] = field(default_factory=dict)  # day/area/name: meters whose supply may have been cut
+    at: Millis = 0
+
+
 Record = (
     Meter
     | SessionFrames
@@ -637,12 +801,20 @@ Record = (
     | CommandAck
     | Operator
     | Schedule
+    | Tick
+    | PlanSlice
+    | MeterGaps
+    | ReadSuccess
     | Campaign
     | CounterReservation
     | OutageEvent
     | TamperEvent
     | AuditEntry
     | DeadLetter
+    | Control
+    | CommandCase
+    | CommandStatus
+    | CommandLedger
 )
 """Whatever may be the value of a Kafka record."""
 

@@ -134,6 +134,69 @@ class Split(BaseModel):
     shutdown_s: float = 15.0
 
 
+class Schedules(BaseModel):
+    """Schedules to ticks, ticks to jobs."""
+
+    settle_s: float = Field(60.0, ge=0, description="a window opens so long after its time: meters' clocks drift")
+    slice_s: float = Field(60.0, ge=1, description="a plan is frozen and sent in slices of this length")
+    slice_meters: int = Field(5_000, ge=1, le=10_000, description="meters of a slice at most; it must fit one record")
+    ahead_s: float = Field(30.0, ge=0, description="a slice is sent so long before its first job's time")
+    pace_share: float = Field(0.7, gt=0, le=1, description="of a segment's pace that schedules fill; the rest is for others")
+    catch_up_s: float = Field(172_800.0, ge=0, description="ticks missed while nobody was there are made up for so far back")
+    late_every_s: float = Field(60.0, gt=0, description="how often meters that came in late are looked for in open windows")
+    poll_s: float = Field(0.5, gt=0, description="how often the clock is looked at")
+
+
+class Gaps(BaseModel):
+    """What was expected against what arrived."""
+
+    grace_s: float = Field(900.0, ge=0, description="after a window, before what is missing is asked for again")
+    asks: int = Field(4, ge=1, le=100, description="backfill jobs for a meter's day; what they do not bring is given up")
+    pause_s: float = Field(3_600.0, ge=60, description="between two of them, where the meter was heard since the last one")
+    silent_s: float = Field(86_400.0, ge=60, description="the same where it was not, and before a day is given up")
+    days: int = Field(8, ge=2, le=62, description="days that are remembered; what is older is given up")
+    ranges: int = Field(4, ge=1, le=50, description="ranges that one look at a meter asks for; near ones become one")
+    join_s: float = Field(
+        7_200.0, ge=0, description="ranges nearer than this become one: a few rows twice cost less than a request"
+    )
+    spread_s: float = Field(900.0, ge=1, description="backfill jobs found at once are spread over this long, and by segment")
+    deadline_s: float = Field(7_200.0, ge=60, description="a backfill job is good for so long after its time")
+    look_every_s: float = Field(30.0, gt=0, description="how often what is missing is looked for")
+    report_every_s: float = Field(900.0, gt=0, description="how often read success that changed is told")
+    batch_records: int = 2_000
+    batch_wait_s: float = 0.5
+
+
+class Deadlines(BaseModel):
+    """Seconds within which a meter answers what is asked on demand, by its access network."""
+
+    nb_iot: float = Field(90.0, gt=0)
+    rf_mesh: float = Field(120.0, gt=0)
+    plc_prime: float = Field(600.0, gt=0)
+    plc_g3: float = Field(600.0, gt=0)
+    lorawan: float = Field(3_600.0, gt=0)
+    ethernet: float = Field(60.0, gt=0)
+    unknown: float = Field(120.0, gt=0)
+
+
+class Commands(BaseModel):
+    """Commands: who may, and how they become jobs. `root_key` and `policy_file` hold for the gateway too."""
+
+    root_key: str = Field(
+        "", description="public key (64 hex digits) that makes operators; several by commas while one replaces another"
+    )
+    policy_file: str = Field("", description="YAML; empty takes the strict policy that ships")
+    batch_records: int = Field(500, ge=1, le=5_000)
+    poll_s: float = Field(0.05, gt=0, description="between two looks at the clock while nothing comes")
+    urgent_meters: int = Field(50, ge=0, description="a command to more meters goes by the bulk lane, and paced")
+    jobs_per_s: float = Field(200.0, gt=0, description="jobs issued a second, for all paced commands together")
+    deadlines: Deadlines = Deadlines()
+    answer_grace_s: float = Field(60.0, ge=0, description="past its deadline, before a job without a result is unknown")
+    keep_s: float = Field(604_800.0, gt=0, description="ended commands stay in the books so long")
+    keep_reads_s: float = Field(3_600.0, gt=0, description="likewise, reads")
+    transaction_timeout_s: float = Field(10.0, ge=1, description="an interrupted write is undone after this at the latest")
+
+
 class DeadLetterLimit(BaseModel):
     """When dead letters stop a service."""
 
@@ -171,6 +234,9 @@ class Settings(BaseSettings):
     clickhouse: ClickHouse = ClickHouse()
     gateway: Gateway = Gateway()
     split: Split = Split()
+    commands: Commands = Commands()
+    schedules: Schedules = Schedules()
+    gaps: Gaps = Gaps()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     health: Health = Health()
     log: Log = Log()
