@@ -1,93 +1,94 @@
-"""How a meter is associated with: what its template asks for, made of what the key store holds and the registry says."""
+"""How the gateway associates with a meter: what its template asks for, made of what the key store holds and the registry
+says. The association itself is built where `hes probe` has it built, too: `connectors.protocols.dlms.access`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from connectors.gateway.errors import JobError, KeyStoreError
-from connectors.gateway.keystore import KeyStore, MeterKeys
-from connectors.gateway.reservations import Counting
-from connectors.protocols.dlms.association import Association
-from connectors.protocols.dlms.ciphering import AUTHENTICATED, ENCRYPTED, Keys
-from connectors.protocols.dlms.hls import Hls, Mechanism
-from connectors.protocols.dlms.security import Channel
+from connectors.gateway.keystore import KeyChanges, KeyStore, Pending
+from connectors.protocols.dlms.access import Access, AccessError, access, needs
+from connectors.protocols.dlms.meter_keys import MeterKeys
+from connectors.protocols.dlms.objects.security_setup import TRIES
 from connectors.protocols.dlms.template import PullTemplate
 from schemas.records import IdentityKind, Meter
 
-_MECHANISMS = {
-    "hls-md5": Mechanism.MD5,
-    "hls-sha1": Mechanism.SHA1,
-    "hls-gmac": Mechanism.GMAC,
-    "hls-sha256": Mechanism.SHA256,
-}
-_POLICIES = {"none": 0, "authenticated": AUTHENTICATED, "encrypted": ENCRYPTED, "both": AUTHENTICATED | ENCRYPTED}
-_WITH_SECRET = ("low", "hls-md5", "hls-sha1", "hls-sha256")
+__all__ = ["Access", "Trial", "access_of", "trials_of"]
+
+_COLUMNS = {"signing": "signing_key", "agreement": "agreement_key", "meter_signing": "meter_certificate",
+            "meter_agreement": "meter_agreement_certificate"}  # fmt: skip
+"""The columns of a shipment file for what has another name there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """All but the counters of an association with one meter; checked."""
+class Trial:
+    """One way to associate with a meter whose keys are being changed."""
 
-    pull: PullTemplate
-    title: bytes
-    """Our system title."""
-    keys: Keys | None
-    password: bytes | None = field(repr=False)
-    peer: bytes | None
-    """The meter's system title, where it is registered."""
-
-    @property
-    def counted(self) -> bool:
-        """Whether invocation counters are used."""
-        return self.keys is not None
-
-    @property
-    def tells_secret(self) -> bool:
-        """Whether whoever answers is told the password."""
-        return self.pull.auth == "low"
-
-    def association(self, counting: Counting | None) -> Association:
-        """The association; with `counting` where counters are used."""
-        mechanism = _MECHANISMS.get(self.pull.auth)
-        channel = None
-        if self.keys is not None or (mechanism is not None and mechanism >= Mechanism.GMAC):
-            channel = Channel(
-                title=self.title,
-                keys=self.keys,
-                counter=counting,
-                peer=self.peer,
-                heard=-1 if counting is None else counting.heard,
-                policy=_POLICIES[self.pull.security],
-                dedicated=self.pull.dedicated,
-            )
-        if mechanism is not None:
-            return Association(hls=Hls(mechanism, self.password), channel=channel)
-        return Association(password=self.password, channel=channel)
+    which: str
+    """"old" or "new"."""
+    access: Access
 
 
 def access_of(meter: Meter, pull: PullTemplate, store: KeyStore, title: bytes) -> Access:
-    """What is needed to associate with a meter, before anyone connects. Raises `JobError`."""
-    needs_secret = pull.auth in _WITH_SECRET
-    needs_keys = pull.security != "none" or pull.auth == "hls-gmac"
-    known = _keys_of(meter, store) if needs_secret or needs_keys else MeterKeys()
-    if needs_secret and known.password is None:
-        detail = f"no password under {meter.key_ref!r} for meter {meter.id}; import the meter's keys"
-        raise JobError("key-missing", detail)
-    if needs_keys and (known.ek is None or known.ak is None):
-        detail = (
-            f"no encryption and authentication key under {meter.key_ref!r} for meter {meter.id}; import the meter's keys"
-        )
-        raise JobError("key-missing", detail)
-    try:
-        keys = Keys(known.ek, known.ak, suite=pull.suite) if needs_keys and known.ek is not None else None
-    except ValueError as error:
-        raise JobError("key-missing", f"the keys under {meter.key_ref!r} of meter {meter.id} do not fit: {error}") from None
-    return Access(pull, title, keys, known.password if needs_secret else None, _peer_of(meter))
+    """What is needed to associate with a meter, before anyone connects. Raises `JobError`: "key-missing" with everything
+    that is missing, "key-shared", "template-contradictory".
+    """
+    return _access(meter, pull, _held(meter, pull, store, title), title)
 
 
-def _keys_of(meter: Meter, store: KeyStore) -> MeterKeys:
+def trials_of(meter: Meter, pull: PullTemplate, store: KeyStore, title: bytes) -> tuple[Trial, ...]:
+    """The same where a change of keys may be under way: each key that may hold, the likelier first. Whichever association
+    stands is told to the store (`FileKeyStore.note`), so that the next visit has one. Raises `JobError` as `access_of`.
+    """
+    held = _held(meter, pull, store, title)
+    pending = _pending(meter, store)
+    if pending is None:
+        return (Trial("old", _access(meter, pull, held, title)),)
+    known = {"old": held, "new": pending.keys.over(held)}
+    return tuple(Trial(which, _access(meter, pull, known[which], title)) for which in TRIES[pending.state])
+
+
+def _access(meter: Meter, pull: PullTemplate, held: MeterKeys, title: bytes) -> Access:
     try:
-        return (store.get(meter.key_ref) if meter.key_ref else None) or MeterKeys()
+        return access(pull, held, title, _peer_of(meter))
+    except AccessError as error:
+        if error.code == "template-contradictory":
+            detail = f"the template {meter.template!r} of meter {meter.id} contradicts itself: {error}"
+            raise JobError("template-contradictory", detail) from None
+        if error.lacking:
+            columns = ", ".join(_COLUMNS.get(name, name) for name in error.lacking)
+            what = f"{error} under {meter.key_ref!r} for meter {meter.id}; import the meter's keys (columns {columns})"
+        else:
+            what = f"the keys under {meter.key_ref!r} of meter {meter.id} do not fit: {error}; correct them, or the template"
+        raise JobError("key-missing", what) from None
+
+
+def _held(meter: Meter, pull: PullTemplate, store: KeyStore, title: bytes) -> MeterKeys:
+    """What is known under the meter's reference and, of ours, under our system title."""
+    wanted = needs(pull)
+    if not wanted:
+        return MeterKeys()
+    try:
+        held = (store.get(meter.key_ref) if meter.key_ref else None) or MeterKeys()
+        if held.meter and held.meter != meter.id:
+            detail = (
+                f"the keys under {meter.key_ref!r} are those of meter {held.meter}, and meter {meter.id} names them, too: "
+                "invocation counters would be used twice; give each meter a key reference and keys of its own, or keep the "
+                "id where it is the same meter"
+            )
+            raise JobError("key-shared", detail)
+        if any(name in wanted for name in ("signing", "agreement")):
+            ours = store.get(title.hex().upper()) or MeterKeys()
+            held = held.over(MeterKeys(signing=ours.signing, agreement=ours.agreement, certificate=ours.certificate))
+    except KeyStoreError as error:
+        raise JobError("key-missing", str(error)) from None
+    return held
+
+
+def _pending(meter: Meter, store: KeyStore) -> Pending | None:
+    try:
+        return store.pending(meter.key_ref) if meter.key_ref and isinstance(store, KeyChanges) else None
     except KeyStoreError as error:
         raise JobError("key-missing", str(error)) from None
 

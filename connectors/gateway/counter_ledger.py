@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Messag
 from connectors.gateway.bad_records import BadRecords
 from connectors.gateway.reservations import FencedError, Key, Opened
 from schemas.codec import CodecError
-from schemas.records import CounterReservation
+from schemas.records import CounterReservation, CountersSeen
 from streams.runtime.errors import DeliveryError
 from streams.runtime.kafka import client_config, new_consumer
 from streams.runtime.service import Runtime
@@ -48,9 +48,9 @@ class CounterLedger:
             self._producers.pop(partition, None)
             producer = self._producer(partition)
             producer.init_transactions(_PATIENCE_S)
-            reserved = self._read(partition)
+            reserved, seen = self._read(partition)
             self._producers[partition] = producer
-            return Opened(partition, reserved, producer)
+            return Opened(partition, reserved, producer, seen)
 
     def reserve(self, opened: Opened, records: Sequence[CounterReservation]) -> None:
         """See `reservations.Ledger`."""
@@ -114,11 +114,12 @@ class CounterLedger:
         }
         return Producer(client_config(kafka) | config, logger=logging.getLogger("librdkafka"))
 
-    def _read(self, partition: int) -> dict[Key, int]:
-        """The highest reservation of each key."""
+    def _read(self, partition: int) -> tuple[dict[Key, int], dict[Key, CountersSeen]]:
+        """The highest reservation of each key, and how far its counters had come."""
         ends: dict[str, Any] = {"enable.partition.eof": True, "isolation.level": "read_committed"}
         consumer = new_consumer(self._runtime.settings.kafka, "hes-gateway-counters", **ends)
         reserved: dict[Key, int] = {}
+        seen: dict[Key, CountersSeen] = {}
         try:
             consumer.assign([TopicPartition(TOPIC, partition, OFFSET_BEGINNING)])
             until = self._runtime.clock.monotonic() + _PATIENCE_S
@@ -127,9 +128,9 @@ class CounterLedger:
                 for message in messages:
                     error = message.error()
                     if error is None:
-                        self._note(message, reserved)
+                        self._note(message, reserved, seen)
                     elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the constant's public name
-                        return reserved
+                        return reserved, seen
                     elif error.fatal() or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                         raise KafkaException(error)
                 now = self._runtime.clock.monotonic()
@@ -140,7 +141,7 @@ class CounterLedger:
         finally:
             consumer.close()
 
-    def _note(self, message: Message, reserved: dict[Key, int]) -> None:
+    def _note(self, message: Message, reserved: dict[Key, int], seen: dict[Key, CountersSeen]) -> None:
         value = message.value()
         if value is None:
             return
@@ -154,6 +155,15 @@ class CounterLedger:
             return
         key = record.meter_id, record.key_ref
         reserved[key] = max(reserved.get(key, 0), record.reserved)
+        if record.seen.mark:
+            seen[key] = later(seen.get(key, record.seen), record.seen)
 
     def _lock(self, partition: int) -> threading.Lock:
         return self._locks.setdefault(partition, threading.Lock())
+
+
+def later(before: CountersSeen, after: CountersSeen) -> CountersSeen:
+    """What two records of one key, in the order in which they were written, say together: a key has one for each client."""
+    if before.mark != after.mark:
+        return after
+    return CountersSeen(after.mark, max(before.meter, after.meter), max(before.ours, after.ours))

@@ -1,29 +1,27 @@
-"""A session over UDP: the same as over TCP, but that a datagram may be lost, come twice, or come from nobody we asked."""
+"""Sessions over UDP: the same as over TCP, but that a datagram may be lost, come twice, or come from nobody we asked."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import cast
 
 from connectors.gateway.errors import JobError
-from connectors.gateway.session import MeterLink
-from connectors.protocols.dlms.errors import DlmsError
-from connectors.protocols.dlms.framing.wrapper import Deframer
+from connectors.gateway.session import Framing, LinkTerms, MeterLink
 
 _MOST = 5
 """How often a request is sent again."""
 
 
 class DatagramLink(MeterLink):
-    """The wrapper on a connected UDP socket. A request that stays unanswered is sent again, octet for octet, so that the
-    meter can tell it is the same; `patience_s` is doubled each time, within the time that an answer has.
+    """A connected UDP socket. A request that stays unanswered is sent again, octet for octet, so that the meter can tell it
+    is the same; the pause is doubled each time, within the time that an answer has.
     """
 
     __slots__ = ("_again_at", "_patience_s", "_previous", "_request", "_times")
 
-    def __init__(self, *args: Any, patience_s: float) -> None:
-        super().__init__(*args)
-        self._patience_s = patience_s
+    def __init__(self, framing: Framing, terms: LinkTerms) -> None:
+        super().__init__(framing, terms)
+        self._patience_s = terms.repeat_s
         self._request = b""
         self._previous = b""
         self._times = 0
@@ -41,17 +39,10 @@ class DatagramLink(MeterLink):
         """asyncio's: a datagram came. What is no answer, or the last one again, is passed over: anybody can send it."""
         if data == self._previous:
             return  # to a request that was sent again, and whose first answer was only late
-        deframer = Deframer()
-        try:
-            frames = deframer.feed(data)
-        except DlmsError:
-            return
-        if not frames or deframer.buffered:
-            return
-        self.answered = True
-        self._previous = data
-        for source, destination, apdu in frames:
-            self._received(source, destination, apdu)
+        if heard := self._framing.datagram(data):
+            self.answered = True
+            self._previous = data
+            self._take(heard)
 
     def error_received(self, exc: OSError) -> None:
         """asyncio's: nobody listens there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from connectors.gateway.deliveries import Deliveries, Then
@@ -38,6 +38,16 @@ class Outgoing:
     key: bytes
     value: bytes
     headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Records under one key."""
+
+    records: tuple[Record, ...]
+    key: str
+    trace: str = ""
+    replay_id: str = ""
 
 
 class Emitter:
@@ -90,7 +100,18 @@ class Emitter:
         self, records: Iterable[Record], key: str, at_ms: int, trace: str = "", replay_id: str = ""
     ) -> list[Outgoing]:
         """Records of one key, ready to be sent. Raises `CodecError` or `TooLargeError`."""
-        return [self._outgoing(record, key, at_ms, trace, replay_id) for record in records]
+        return self.encode_all([Statement(tuple(records), key, trace, replay_id)], at_ms)[0]
+
+    def encode_all(self, statements: Sequence[Statement], at_ms: int) -> list[list[Outgoing]]:
+        """Records of many keys, ready to be sent: columns of all of them are encoded in one go. Raises `CodecError` or
+        `TooLargeError` where that is so for one of them.
+        """
+        by_class: dict[type[Record], list[Record]] = {}
+        for statement in statements:
+            for record in statement.records:
+                by_class.setdefault(type(record), []).append(record)
+        values = {cls: iter(self._codec.encode_all(records)) for cls, records in by_class.items()}
+        return [self._outgoing(statement, values, at_ms) for statement in statements]
 
     def send(self, outgoing: Sequence[Outgoing], then: Then) -> None:
         """Send records as one group (at least one record)."""
@@ -106,13 +127,19 @@ class Emitter:
             outgoing += self.encode((push.announced,), push.announced.id, at, trace, replay_id)
         return outgoing
 
-    def _outgoing(self, record: Record, key: str, at_ms: int, trace: str, replay_id: str) -> Outgoing:
-        value = self._codec.encode(record)
-        if len(value) > MAX_RECORD:
-            detail = f"{type(record).__name__} of {len(value)} octets, {MAX_RECORD} is the limit: have less sent at once"
-            raise TooLargeError(detail)
-        headers = headers_of(record, source=self._source, at_ms=at_ms, parent=trace, replay_id=replay_id)
-        return Outgoing(TOPICS[type(record)], key.encode(), value, headers)
+    def _outgoing(self, statement: Statement, values: Mapping[type[Record], Iterator[bytes]], at_ms: int) -> list[Outgoing]:
+        outgoing, key = [], statement.key.encode()
+        for record in statement.records:
+            cls = type(record)
+            value = next(values[cls])
+            if len(value) > MAX_RECORD:
+                detail = f"{cls.__name__} of {len(value)} octets, {MAX_RECORD} is the limit: have less sent at once"
+                raise TooLargeError(detail)
+            headers = headers_of(
+                record, source=self._source, at_ms=at_ms, parent=statement.trace, replay_id=statement.replay_id
+            )
+            outgoing.append(Outgoing(TOPICS[cls], key, value, headers))
+        return outgoing
 
     def _send(self, outgoing: Sequence[Outgoing], done: Then) -> None:
         for item in outgoing:

@@ -1,4 +1,4 @@
-"""What the gateway itself may find wrong, on one page. The codec's codes are in `connectors.protocols.dlms.errors`."""
+"""What the gateway itself may find wrong, on one page. The protocols' codes are in their own rooms."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ JOB_CODES = {
     "job-unknown-meter": "a job for a meter that is not registered",
     "job-expired": "the job's deadline passed before it was done",
     "job-timeout": "the job had no deadline and took longer than job_timeout_s",
+    "protocol-unsupported": "no driver of this gateway speaks the meter's protocol; nothing was sent to the meter",
     "operation-unsupported": "this gateway does not perform the operation; nothing was sent to the meter",
     "meter-no-endpoint": "the meter has no endpoint to connect to",
     "endpoint-unsupported": "the meter's endpoint is not tcp://host:port, udp://host:port or dial-in",
@@ -44,6 +45,8 @@ JOB_CODES = {
     "object-invalid": "the job names an object that is not class/OBIS/attribute, or the template names none",
     "time-zone-unknown": "the meter's time zone is no IANA name",
     "key-missing": "the template asks for a password or keys, and the key store has none for the meter that fit",
+    "key-shared": "two meters name one key reference; their invocation counters would be used twice",
+    "template-contradictory": "the meter's template asks for what cannot be together, such as signatures in suite 0",
     "connect-refused": "the endpoint refused the connection or cannot be reached",
     "connect-timeout": "the endpoint did not accept the connection in time",
     "connection-lost": "the meter closed the connection, or it broke",
@@ -51,7 +54,7 @@ JOB_CODES = {
     "record-oversized": "what was read is more than one Kafka record may hold; ask for less",
     "internal": "a bug in this release; the log has its traceback",
 }
-"""Codes of job results and of dead letters for job records, with their meaning."""
+"""Codes of job results and of dead letters for job records, with their meaning; a protocol's own codes come beside them."""
 
 
 RECORD_CODES = {
@@ -62,13 +65,21 @@ RECORD_CODES = {
 
 
 class JobError(Exception):
-    """A job cannot be done: a code of `JOB_CODES` or of the codec, a sentence, and whether trying again can help."""
+    """A job cannot be done: a code of `JOB_CODES` or of its meter's protocol, a sentence, and what follows from it.
 
-    def __init__(self, code: str, detail: str, *, retry: bool = False) -> None:
+    A driver makes it of what its protocol raises (`drivers.port.Driver.fault`).
+    """
+
+    def __init__(self, code: str, detail: str, *, retry: bool = False, alarm: bool = False, harmless: bool = False) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.retry = retry
+        """Whether trying again can help."""
+        self.alarm = alarm
+        """Whether somebody else may be at the meter's place."""
+        self.harmless = harmless
+        """Whether the meter takes the next job on the same call all the same."""
 
 
 class KeyStoreError(Exception):

@@ -58,6 +58,8 @@ class Task:
     """What it waited for when it expired, where it was not just its turn that did not come."""
     lost: bool = False
     """Under way while its partition went to another worker."""
+    unframed: int = 0
+    """Tries whose frames Kafka does not have yet: its offset waits for them."""
 
     @property
     def job(self) -> Job:
@@ -140,10 +142,17 @@ class Jobs:
         found = self._pick(URGENT, now_ms) if urgent else None
         return found or (self._pick(BULK, now_ms) if bulk else None)
 
-    def take(self, meter_id: str) -> Task | None:
-        """The next job of a meter that is busy; None where no more of its jobs are due."""
+    def waits(self, meter_id: str, above: Rank) -> bool:
+        """Whether a meter has a job that goes before `above`."""
         queue = self._queues.get(meter_id)
-        if queue is None or self._best(queue) is None:
+        best = None if queue is None else self._best(queue)
+        return best is not None and best < above
+
+    def take(self, meter_id: str, above: Rank | None = None) -> Task | None:
+        """The next job of a meter that is busy; None where no more of its jobs are due, or go before `above`."""
+        queue = self._queues.get(meter_id)
+        best = None if queue is None else self._best(queue)
+        if queue is None or best is None or (above is not None and best >= above):
             return None
         task = heappop(queue.waiting)[2]
         task.under_way = True

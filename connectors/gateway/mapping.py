@@ -117,13 +117,20 @@ def _registers(
 
 def _alarm(fact: AlarmFact, telegram: Telegram, meter: Meter, zone: tzinfo, received_at: int) -> Alarm:
     when = _when(fact.time, telegram, zone, received_at)
+    return alarm_record(fact, meter, when, None if fact.time is None else when[1], received_at, telegram.source)
+
+
+def alarm_record(
+    fact: AlarmFact, meter: Meter, stated: tuple[str, Part], occurred_at: int | None, received_at: int, source: str
+) -> Alarm:
+    """An alarm of a meter. `stated` is when, as the id has it; `occurred_at` None is a meter that told no time."""
     return Alarm(
-        id=event_id("Alarm", meter.id, fact.obis, fact.code_table, fact.code, when),
+        id=event_id("Alarm", meter.id, fact.obis, fact.code_table, fact.code, stated),
         meter_id=meter.id,
         kind=AlarmKind(fact.kind),
         severity=Severity(fact.severity),
-        occurred_at=received_at if fact.time is None else when[1],
-        meter_time_given=fact.time is not None,
+        occurred_at=received_at if occurred_at is None else occurred_at,
+        meter_time_given=occurred_at is not None,
         received_at=received_at,
         code=fact.code,
         code_table=fact.code_table,
@@ -132,7 +139,7 @@ def _alarm(fact: AlarmFact, telegram: Telegram, meter: Meter, zone: tzinfo, rece
         transformer=meter.transformer,
         segment=meter.segment,
         life_support=meter.life_support,
-        source=telegram.source,
+        source=source,
         detail=fact.detail,
     )
 

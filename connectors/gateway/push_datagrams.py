@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from connectors.gateway.conversation import Conversation
+from connectors.gateway.drivers.port import Conversation, Hear
 from connectors.gateway.pipeline import Push
 from streams.runtime import metrics
 
@@ -20,8 +20,9 @@ _MAX_SENDERS = 1_000
 class PushDatagrams(asyncio.DatagramProtocol):
     """Meters on UDP: a datagram holds whole frames, a telegram in blocks may take several."""
 
-    def __init__(self, listener: PushListener) -> None:
+    def __init__(self, listener: PushListener, hear: Hear) -> None:
         self._listener = listener
+        self._hear = hear
         self._transport: asyncio.DatagramTransport | None = None
         self._senders: OrderedDict[str, tuple[Conversation, float]] = OrderedDict()
 
@@ -37,7 +38,7 @@ class PushDatagrams(asyncio.DatagramProtocol):
             return
         endpoint = endpoint_of(addr)
         known = self._senders.pop(endpoint, None)
-        conversation = Conversation(listener.pipeline, endpoint) if known is None else known[0]
+        conversation = self._hear(endpoint) if known is None else known[0]
         pushes = conversation.datagram(data, listener.clock.now_ms())
         self._reply(conversation.take_replies(), addr)
         for push in pushes:

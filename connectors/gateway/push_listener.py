@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
-from connectors.gateway.conversation import Conversation
+from connectors.gateway.conversation import Conversation as DlmsConversation
 from connectors.gateway.deliveries import Deliveries
+from connectors.gateway.drivers.port import Conversation, Door, Hear
+from connectors.gateway.drivers.table import protocol_of
 from connectors.gateway.emit import Emitter
 from connectors.gateway.identify import by_endpoint
 from connectors.gateway.lines import LentTransport, Lines
 from connectors.gateway.pipeline import Pipeline, Push
 from connectors.gateway.push_datagrams import PushDatagrams, endpoint_of
 from connectors.gateway.session import MeterLink
-from schemas.records import Meter
+from schemas.records import Meter, Protocol
 from streams.runtime import metrics
 from streams.runtime.clock import Clock
 from streams.runtime.settings import Gateway
@@ -34,7 +37,7 @@ _FORGET_S = 60.0
 
 
 class PushListener:
-    """What all push connections share."""
+    """What all push connections share. Each of `doors` says how meters of its protocol are heard; DLMS always is."""
 
     def __init__(
         self,
@@ -44,8 +47,11 @@ class PushListener:
         emitter: Emitter,
         deliveries: Deliveries,
         lines: Lines | None = None,
+        doors: Sequence[Door] = (),
     ) -> None:
         self.settings = settings
+        self.hears: dict[Protocol, Hear] = {Protocol.DLMS: partial(DlmsConversation, pipeline)}
+        self.hears |= {door.protocol: door.hear for door in doors}
         self.lines = Lines(lambda _: None) if lines is None else lines
         self.clock = clock
         self.pipeline = pipeline
@@ -59,13 +65,13 @@ class PushListener:
         self._log = structlog.get_logger("push")
         deliveries.watch(self._pressed)
 
-    def connection(self) -> PushConnection:
-        """A protocol for a new TCP connection."""
-        return PushConnection(self)
+    def connection(self, protocol: Protocol = Protocol.DLMS) -> PushConnection:
+        """An asyncio protocol for a new TCP connection of a meter that speaks `protocol`."""
+        return PushConnection(self, self.hears[protocol])
 
-    def datagrams(self) -> PushDatagrams:
-        """The protocol of the UDP socket."""
-        return PushDatagrams(self)
+    def datagrams(self, protocol: Protocol = Protocol.DLMS) -> PushDatagrams:
+        """The asyncio protocol of a UDP socket of such meters."""
+        return PushDatagrams(self, self.hears[protocol])
 
     def sweep(self) -> None:
         """Close what is silent for too long or does not end a frame; call it about once a second."""
@@ -122,6 +128,7 @@ class PushConnection(asyncio.Protocol):
         "_conversation",
         "_ended",
         "_guest",
+        "_hear",
         "_listener",
         "_pending",
         "_pipe",
@@ -132,8 +139,9 @@ class PushConnection(asyncio.Protocol):
         "proven",
     )
 
-    def __init__(self, listener: PushListener) -> None:
+    def __init__(self, listener: PushListener, hear: Hear) -> None:
         self._listener = listener
+        self._hear = hear
         self._transport: asyncio.Transport | None = None
         self._conversation: Conversation | None = None
         self._acks: deque[_Ack] | None = None
@@ -160,6 +168,8 @@ class PushConnection(asyncio.Protocol):
     def adopt(self, transport: asyncio.Transport, endpoint: str, meter: Meter | None, *, proven: bool) -> None:
         """Take over a connection that a meter made to another worker, and that worker passes on."""
         self.adopted = True
+        if meter is not None:
+            self._hear = self._listener.hears.get(protocol_of(meter), self._hear)
         self._open(transport, endpoint)
         self.proven = proven
         if self in self._listener.connections:
@@ -239,7 +249,7 @@ class PushConnection(asyncio.Protocol):
         """Octets of what the meter pushes."""
         listener = self._listener
         if self._conversation is None:
-            self._conversation = Conversation(listener.pipeline, self.endpoint)
+            self._conversation = self._hear(self.endpoint)
         pushes = self._conversation.feed(data, listener.clock.now_ms())
         if replies := self._conversation.take_replies():
             self._answer(replies)

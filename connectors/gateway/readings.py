@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,7 @@ MAX_CELLS = 50_000
 _LONGEST = (1 << 63) - 1
 _WHOLE = {int, bool}
 _NUMBERS = {int, bool, float}
+_LITTLE = sys.byteorder == "little"
 _DEVIATION_NOT_GIVEN = -0x8000
 _CLOCK_STATUS_NOT_GIVEN = 255
 
@@ -176,4 +179,6 @@ def _content(item: Channel) -> tuple[str, bytes] | tuple[str, tuple[Scalar, ...]
 
 
 def _packed(values: Sequence[int]) -> bytes:
+    if _LITTLE and isinstance(values, array):
+        return values.tobytes()
     return struct.pack(f"<{len(values)}q", *values)

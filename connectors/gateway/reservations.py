@@ -7,7 +7,11 @@
 The same counter twice under one key breaks AES-GCM, so every doubt costs a block: after a crash, a failed write, a restored
 backup counting goes on above whatever may have been used. A worker that was paused and replaced meanwhile may use up its
 block, which nobody else has, and is refused the next. Counters belong to a meter's key whatever the client, since the
-nonce does not know the client; a key reference belongs to one meter.
+nonce does not know the client; a key reference belongs to one meter, and a second meter that names it is refused.
+
+How far the meter's own counter and its answers to ours have come is written along with each reservation, and when a
+partition is let go in good order. So what was recorded before a restart is refused after it, and a meter that says less than
+it has answered is an alarm; a crash forgets at most what came since the last block.
 """
 
 from __future__ import annotations
@@ -15,13 +19,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from connectors.gateway.errors import JobError
 from connectors.protocols.dlms.errors import CipherError
-from schemas.records import CounterReservation, Meter
+from schemas.records import CounterReservation, CountersSeen, Meter
 from streams.runtime import metrics
 from streams.runtime.clock import Clock
 
@@ -31,6 +36,8 @@ _ENOUGH = 16
 
 Key = tuple[str, str]
 """Meter id and key reference."""
+_AT_ONCE = 5_000
+"""Records in one transaction when a partition is let go."""
 Ask = Callable[[], Awaitable["int | None"]]
 """Asks the meter for the last counter that it took; None where it cannot tell."""
 
@@ -46,6 +53,7 @@ class Opened:
     partition: int
     reserved: dict[Key, int]
     writer: object = None
+    seen: dict[Key, CountersSeen] = field(default_factory=dict)
 
 
 class Ledger(Protocol):
@@ -76,6 +84,8 @@ class Counting:
     """The last counter of the meter's own that came authenticated."""
     proved: int = -1
     """The highest of ours that the meter has answered."""
+    mark: str = ""
+    """Of the key that these two are of."""
     checked: bool = False
     """Whether the meter was asked how far it is."""
     stale: bool = False
@@ -102,6 +112,19 @@ class Counting:
         """The meter took everything so far."""
         self.proved = max(self.proved, self.value - 1)
 
+    def heard_under(self, mark: str) -> int:
+        """The last counter of the meter's under the key of this mark. A meter that took a new key counts from zero; ours go
+        on.
+        """
+        if mark != self.mark:
+            self.mark, self.heard, self.proved = mark, -1, -1
+        return self.heard
+
+    @property
+    def seen(self) -> CountersSeen:
+        """How far it has come."""
+        return CountersSeen(self.mark, self.heard, self.proved)
+
 
 @dataclass(slots=True, eq=False)
 class _Book:
@@ -111,6 +134,19 @@ class _Book:
     counting: dict[Key, Counting] = field(default_factory=dict)
     waiting: list[tuple[CounterReservation, asyncio.Future[None]]] = field(default_factory=list)
     writing: bool = False
+
+    def unwritten(self, owner: str, now_ms: int) -> list[CounterReservation]:
+        """What was seen since it was last written, with reservations as they are."""
+        return [
+            CounterReservation(*_of(key, counting), self.opened.reserved[key], owner, now_ms, counting.seen)
+            for key, counting in self.counting.items()
+            if key in self.opened.reserved and counting.mark and self.opened.seen.get(key) != counting.seen
+        ]
+
+
+def _of(key: Key, counting: Counting) -> tuple[str, int, str]:
+    """Meter, client and key reference."""
+    return key[0], counting.client, key[1]
 
 
 class Reservations:
@@ -142,20 +178,27 @@ class Reservations:
         self._fenced: dict[int, float] = {}
         self._closing: dict[int, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Future[None]] = set()
+        self._holders: dict[str, str] = {}
         self._log = structlog.get_logger("counters")
 
-    async def counting(self, partition: int, meter: Meter, client: int, ask: Ask | None) -> Counting:
+    async def counting(
+        self, partition: int, meter: Meter, client: int, ask: Ask | None, *, mark: str | None = None
+    ) -> Counting:
         """The counters of a meter's key, with enough reserved to begin a visit. `ask` is used at the first visit and after
-        `doubt`. Raises `JobError`.
+        `doubt`; `mark` says which key it is now, where that is known. Raises `JobError`.
         """
         book = await self._book(partition)
         key = meter.id, meter.key_ref
         counting = book.counting.get(key)
         if counting is None:
-            reserved = book.opened.reserved.get(key, 0)
-            counting = Counting(key, client, reserved + 1, reserved, lambda low: self._refill(partition, book, low))
+            holder = self._holders.setdefault(meter.key_ref, meter.id)
+            if holder != meter.id:
+                raise shared(meter, holder)
+            counting = self._new(partition, book, key, client)
             book.counting[key] = counting
         counting.client = client
+        if mark is not None:
+            counting.heard_under(mark)
         if not counting.checked and ask is not None:
             told = await ask()
             if told is not None:
@@ -164,6 +207,11 @@ class Reservations:
         while counting.left < min(_ENOUGH, LAST - counting.value + 1):
             await asyncio.shield(self._fill(partition, book, counting))
         return counting
+
+    def _new(self, partition: int, book: _Book, key: Key, client: int) -> Counting:
+        reserved, seen = book.opened.reserved.get(key, 0), book.opened.seen.get(key, CountersSeen())
+        fill = partial(self._refill, partition, book)
+        return Counting(key, client, reserved + 1, reserved, fill, seen.meter, seen.ours, seen.mark)
 
     def doubt(self, counting: Counting) -> None:
         """The meter did not take us: ask it again how far it is before the next visit."""
@@ -187,7 +235,20 @@ class Reservations:
             await asyncio.wait([before])
         await asyncio.wait([opened])
         if opened.exception() is None:
-            await asyncio.to_thread(self._ledger.close, opened.result().opened)
+            book = opened.result()
+            for meter_id, key_ref in book.counting:
+                if self._holders.get(key_ref) == meter_id:
+                    del self._holders[key_ref]
+            await asyncio.to_thread(self._let_go, book.opened, book.unwritten(self._owner, self._clock.now_ms()))
+
+    def _let_go(self, opened: Opened, records: Sequence[CounterReservation]) -> None:
+        """Write what was seen, where the partition is still ours to write in, and close it. On a thread."""
+        try:
+            for at in range(0, len(records), _AT_ONCE):
+                self._ledger.reserve(opened, records[at : at + _AT_ONCE])
+        except Exception as error:  # noqa: BLE001 - what was seen is forgotten, as after a crash; no counter is used for it
+            self._log.info("counters-seen-not-written", partition=opened.partition, reason=str(error))
+        self._ledger.close(opened)
 
     async def _book(self, partition: int) -> _Book:
         """The book of a partition, opened once for all who want it."""
@@ -246,13 +307,15 @@ class Reservations:
 
     def _fill(self, partition: int, book: _Book, counting: Counting) -> asyncio.Future[None]:
         """One block more, in Kafka when the future is done; one at a time."""
-        if counting.filling is None:
+        # One that is done and not yet put away is none: who waited for it once more would keep the loop to itself.
+        if counting.filling is None or counting.filling.done():
             counting.filling = asyncio.ensure_future(self._reserve(partition, book, counting))
             counting.filling.add_done_callback(lambda done: self._filled(counting, done))
         return counting.filling
 
     def _filled(self, counting: Counting, done: asyncio.Future[None]) -> None:
-        counting.filling = None
+        if counting.filling is done:
+            counting.filling = None
         error = None if done.cancelled() else done.exception()
         if error is not None:
             self._log.warning("counters-not-reserved", meter=counting.key[0], reason=str(error))
@@ -266,7 +329,8 @@ class Reservations:
         limit = min(LAST, max(limit, book.opened.reserved.get(counting.key, 0) + self._block))
         book.opened.reserved[counting.key] = limit
         meter_id, key_ref = counting.key
-        record = CounterReservation(meter_id, counting.client, key_ref, limit, self._owner, self._clock.now_ms())
+        seen = counting.seen
+        record = CounterReservation(meter_id, counting.client, key_ref, limit, self._owner, self._clock.now_ms(), seen)
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         book.waiting.append((record, written))
         if not book.writing:
@@ -274,6 +338,7 @@ class Reservations:
             self._spawn(self._write(partition, book))
         await written
         counting.limit = limit
+        book.opened.seen[counting.key] = seen
 
     def _current(self, partition: int, book: _Book) -> bool:
         """Whether the partition has been ours ever since the book was opened."""
@@ -319,6 +384,15 @@ class Reservations:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def shared(meter: Meter, holder: str) -> JobError:
+    """Two meters with one key reference."""
+    return JobError(
+        "key-shared",
+        f"meters {holder} and {meter.id} both name the key reference {meter.key_ref!r}: invocation counters would be used "
+        "twice; give each meter a key reference and keys of its own",
+    )
 
 
 def unavailable(why: str) -> JobError:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from connectors.gateway.drivers.port import Found
 from connectors.gateway.errors import JobError
 from connectors.gateway.jobs import Task
-from connectors.gateway.operations import Found
 from connectors.gateway.visit import Stages
-from connectors.protocols.dlms.errors import DlmsError
 from schemas.ids import event_id
 from schemas.records import JobResult, Meter, Outcome
 
@@ -14,12 +13,12 @@ _OUTCOMES = {"job-expired": Outcome.EXPIRED}
 
 
 def result_of(
-    task: Task, meter: Meter | None, error: Exception | None, found: Found, stages: Stages, now_ms: int
+    task: Task, meter: Meter | None, error: JobError | None, found: Found, stages: Stages, now_ms: int
 ) -> JobResult:
     """How a job ended. The id follows from the job, the attempt and the outcome."""
     job = task.job
-    code, detail = fault_of(error)
-    outcome = Outcome.DONE if error is None else _OUTCOMES.get(code, Outcome.FAILED)
+    code, detail = ("", "") if error is None else (error.code, error.detail)
+    outcome = Outcome.DONE if error is None else outcome_of(error)
     known = meter or Meter()
     return JobResult(
         id=event_id("JobResult", job.id, job.attempt, outcome.value, code),
@@ -44,10 +43,6 @@ def result_of(
     )
 
 
-def fault_of(error: Exception | None) -> tuple[str, str]:
-    """Code and sentence of what went wrong."""
-    if error is None:
-        return "", ""
-    if isinstance(error, DlmsError | JobError):
-        return error.code, error.detail
-    return "internal", f"{type(error).__name__} in this release; the log has its traceback"
+def outcome_of(error: JobError) -> Outcome:
+    """How a job ended that was not done."""
+    return _OUTCOMES.get(error.code, Outcome.FAILED)

@@ -1,12 +1,15 @@
-"""What a failure means for its job: is it worth another try, and when? One table, and a pause with full jitter. Pure."""
+"""What a failure means for its job: is it worth another try, and when? One table, and a pause with full jitter."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from enum import Enum
 
+import structlog
+
+from connectors.gateway.drivers.port import Driver
 from connectors.gateway.errors import JobError
-from connectors.protocols.dlms.errors import DlmsError, FramingError, PeerError
 
 
 class Failure(Enum):
@@ -24,23 +27,26 @@ _EXPIRED = ("job-expired", "job-timeout")
 _REACHED_NOBODY = ("connect-refused", "connect-timeout", "answer-timeout", "link-timeout")
 
 
-def failure_of(error: Exception) -> Failure:
+def failure_of(error: JobError) -> Failure:
     """The class of what went wrong."""
-    if isinstance(error, JobError):
-        if error.code in _EXPIRED:
-            return Failure.EXPIRED
-        return Failure.RETRYABLE if error.retry else Failure.FINAL
-    if isinstance(error, PeerError):
-        return Failure.RETRYABLE if error.retry else Failure.FINAL
-    # Octets of somebody else's session, or lost ones: a new connection begins clean.
-    return Failure.RETRYABLE if isinstance(error, FramingError) else Failure.FINAL
+    if error.code in _EXPIRED:
+        return Failure.EXPIRED
+    return Failure.RETRYABLE if error.retry else Failure.FINAL
 
 
-def tells_of_network(error: Exception) -> bool:
+def tells_of_network(error: JobError) -> bool:
     """Whether a session that failed so, without an octet from the meter, says something of its segment."""
-    return isinstance(error, OSError | TimeoutError) or (
-        isinstance(error, JobError | DlmsError) and error.code in _REACHED_NOBODY
-    )
+    return error.code in _REACHED_NOBODY
+
+
+def fault_in(driver: Driver, error: Exception, meter_id: str) -> JobError:
+    """What went wrong, in the worker's terms; a bug goes into the log."""
+    fault = error if isinstance(error, JobError) else driver.fault(error)
+    if fault is not None:
+        return fault
+    text = "".join(traceback.format_exception(error))  # without locals: they may hold a password
+    structlog.get_logger("visit").error("internal", meter=meter_id, traceback=text)
+    return JobError("internal", f"{type(error).__name__} in this release; the log has its traceback")
 
 
 def pause_ms(tries: int, first_s: float, longest_s: float, chance: Callable[[], float]) -> int:

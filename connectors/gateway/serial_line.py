@@ -31,8 +31,8 @@ _CHUNK = 4_096
 class SerialTransport(asyncio.Transport):
     """A port that is open. What is written is buffered without bound: its users wait for answers."""
 
-    def __init__(self, descriptor: int, path: str, protocol: asyncio.Protocol) -> None:
-        super().__init__({"peername": path})
+    def __init__(self, descriptor: int, path: str, protocol: asyncio.Protocol, rate: int = 0) -> None:
+        super().__init__({"peername": path, "rate": rate})
         self._fd, self._path, self._protocol = descriptor, path, protocol
         self._loop = asyncio.get_running_loop()
         self._unsent = bytearray()
@@ -129,7 +129,7 @@ async def open_serial(path: str, rate: int, make: Callable[[], P]) -> tuple[Seri
         os.close(descriptor)
         raise
     protocol = make()
-    return SerialTransport(descriptor, path, protocol), protocol
+    return SerialTransport(descriptor, path, protocol, rate), protocol
 
 
 def _configure(descriptor: int, path: str, rate: int) -> None:

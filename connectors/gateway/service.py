@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 import uvloop
+from pydantic import ValidationError
 
-from connectors.gateway.addresses import Address
+from connectors.gateway.addresses import SERIAL, Address
 from connectors.gateway.bad_records import BadRecords
+from connectors.gateway.conversation import Conversation
 from connectors.gateway.counter_ledger import CounterLedger
 from connectors.gateway.deliveries import Deliveries
 from connectors.gateway.directory import Directory
+from connectors.gateway.drivers.c12 import c12_parts
+from connectors.gateway.drivers.c12_settings import C12Settings
+from connectors.gateway.drivers.dlms import DlmsDriver, DlmsTools
+from connectors.gateway.drivers.port import Door
+from connectors.gateway.drivers.table import drivers_of
 from connectors.gateway.emit import Emitter
 from connectors.gateway.errors import KeyStoreError
 from connectors.gateway.intake import Intake, Ticket
@@ -29,11 +38,13 @@ from connectors.gateway.push_datagrams import PushDatagrams
 from connectors.gateway.push_listener import PushConnection, PushListener
 from connectors.gateway.relay import Relay, client_id, members_of
 from connectors.gateway.reservations import Reservations
+from connectors.gateway.serial_line import open_serial
 from connectors.gateway.worker import Tools, Worker
 from connectors.protocols.dlms.framing import Limits
+from connectors.templates.c12_loader import load_c12_templates
 from connectors.templates.loader import load_templates
 from connectors.templates.schema import TemplateError
-from schemas.records import Meter
+from schemas.records import Meter, Protocol
 from streams.runtime import metrics
 from streams.runtime.errors import FatalError
 from streams.runtime.offsets import Partition
@@ -45,6 +56,8 @@ _SWEEP_EVERY = 20
 _HAND_OVER_EVERY = 5
 _SHORTEST_SECRET = 16
 _BACKLOG = 4_096
+_GARBAGE = (20_000, 20, 50)
+"""When garbage is looked for: objects made and not freed, and how often the older ones are looked at."""
 
 
 def main(settings: Settings) -> int:
@@ -70,8 +83,10 @@ class _Gateway:
         settings = runtime.settings.gateway
         try:
             keys = open_key_store(settings, runtime.clock)
-            templates = load_templates(Path(settings.templates_dir) if settings.templates_dir else None)
-        except (KeyStoreError, TemplateError, OSError) as error:
+            own_templates = Path(settings.templates_dir) if settings.templates_dir else None
+            templates, c12_templates = load_templates(own_templates), load_c12_templates(own_templates)
+            c1222 = C12Settings().c1222
+        except (KeyStoreError, TemplateError, ValidationError, OSError) as error:
             raise FatalError(str(error)) from error
         self._runtime = runtime
         self._settings = settings
@@ -87,17 +102,21 @@ class _Gateway:
             loop, settings.max_unacknowledged, settings.max_unacknowledged_octets, fatal=self._failed
         )
         emitter = Emitter(runtime.publisher, runtime.codec, runtime.dead_letters, self._deliveries, runtime.service)
+        announce = settings.max_discovered if settings.discover else 0
         pipeline = Pipeline(
             self._directory,
             keys,
             templates,
             limits=Limits(max_apdu=settings.max_apdu),
-            announce=settings.max_discovered if settings.discover else 0,
+            announce=announce,
         )
+        c12 = c12_parts(c1222, runtime.clock, keys, c12_templates, pipeline, announce=announce)
         # The listener and the worker know each other: meters that dialled in. So do the worker and the intake: jobs one
         # way, offsets the other.
         lines = self._lines = Lines(self._dialled_in)
-        self._listener = PushListener(settings, runtime.clock, pipeline, emitter, self._deliveries, lines)
+        dlms_door = Door(Protocol.DLMS, partial(Conversation, pipeline), settings.tcp_port, settings.udp_port)
+        self._doors = (dlms_door, *c12.doors)
+        self._listener = PushListener(settings, runtime.clock, pipeline, emitter, self._deliveries, lines, self._doors)
         self._intake = Intake(
             runtime, bad, self._on_loop(self._take), self._on_loop(self._revoked), failed, self._on_loop(self._share)
         )
@@ -112,12 +131,13 @@ class _Gateway:
             pause_s=runtime.settings.kafka.session_timeout_s,
         )
         self._relay = self._new_relay()
+        title = bytes.fromhex(settings.system_title)
+        dlms = DlmsDriver(DlmsTools(runtime.clock, title, keys, templates, pipeline, self._counters))
         self._worker = Worker(
             Tools(
                 settings=settings,
                 clock=runtime.clock,
-                keys=keys,
-                templates=templates,
+                drivers=drivers_of((dlms, *c12.drivers)),
                 pipeline=pipeline,
                 emitter=emitter,
                 deliveries=self._deliveries,
@@ -137,18 +157,32 @@ class _Gateway:
         await asyncio.sleep(0)  # the last changes were handed over before the event was set
         if not self._runtime.stopping.is_set():
             self._log.info("caught-up", meters=len(self._directory))
+            # What is known of a million meters is no garbage: looking through it again and again costs pauses of seconds.
+            gc.freeze()
+            gc.set_threshold(*_GARBAGE)
             await self._serve()
         self._feed.stop()
 
     async def _serve(self) -> None:
         settings, loop = self._settings, self._loop
-        tcp = await loop.create_server(self._listener.connection, settings.host, settings.tcp_port, backlog=_BACKLOG)
-        udp, datagrams = await loop.create_datagram_endpoint(
-            self._listener.datagrams, local_addr=(settings.host, settings.udp_port)
-        )
-        tcp_port = tcp.sockets[0].getsockname()[1]
-        udp_port = udp.get_extra_info("sockname")[1]
-        self._log.info("listening", host=settings.host, tcp_port=tcp_port, udp_port=udp_port)
+        servers: list[asyncio.Server] = []
+        sockets: list[asyncio.DatagramTransport] = []
+        heard: list[PushDatagrams] = []
+        for door in self._doors:
+            ports = {}
+            if door.tcp_port >= 0:
+                connection = partial(self._listener.connection, door.protocol)
+                tcp = await loop.create_server(connection, settings.host, door.tcp_port, backlog=_BACKLOG)
+                servers.append(tcp)
+                ports["tcp_port"] = tcp.sockets[0].getsockname()[1]
+            if door.udp_port >= 0:
+                udp, datagrams = await loop.create_datagram_endpoint(
+                    partial(self._listener.datagrams, door.protocol), local_addr=(settings.host, door.udp_port)
+                )
+                sockets.append(udp)
+                heard.append(datagrams)
+                ports["udp_port"] = udp.get_extra_info("sockname")[1]
+            self._log.info("listening", protocol=door.protocol.value, host=settings.host, **ports)
         relay = await self._open_relay()
         self._intake.start()
         self._runtime.health.ready()
@@ -157,13 +191,15 @@ class _Gateway:
             self._worker.tick()
             ticks += 1
             if ticks % _SWEEP_EVERY == 0:
-                self._sweep(datagrams)
+                self._sweep(heard)
         self._runtime.health.not_ready()
-        tcp.close()
+        for server in servers:
+            server.close()
         if relay is not None:
             relay.close()
         await self._finish()
-        udp.close()
+        for udp in sockets:
+            udp.close()
 
     async def _finish(self) -> None:
         """Nothing new; what is in hand to its end, within the grace time; then commit and part."""
@@ -205,9 +241,10 @@ class _Gateway:
         self._log.info("relaying", port=port)
         return server
 
-    def _sweep(self, datagrams: PushDatagrams) -> None:
+    def _sweep(self, heard: Sequence[PushDatagrams]) -> None:
         self._listener.sweep()
-        datagrams.sweep()
+        for datagrams in heard:
+            datagrams.sweep()
         self._sweeps += 1
         if self._relay is not None:
             self._relay.sweep()
@@ -259,7 +296,9 @@ class _Gateway:
         return lambda argument: _quietly(self._loop, call, argument)
 
     async def _connect(self, factory: Callable[[], Any], address: Address) -> None:
-        if address.scheme == "udp":
+        if address.scheme == SERIAL:
+            await open_serial(address.host, address.port, factory)
+        elif address.scheme == "udp":
             await self._loop.create_datagram_endpoint(factory, remote_addr=(address.host, address.port))
         else:
             await self._loop.create_connection(factory, address.host, address.port)

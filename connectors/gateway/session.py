@@ -1,96 +1,157 @@
-"""One connection to one meter: what a sans-I/O session yields is wrapped and sent, what comes back is sent into it.
+"""One connection to one meter: what a sans-I/O session yields is framed and sent, what comes back is sent into it.
 
     connected ──run(session)──▶ busy ──session ends──▶ connected ──run …──▶ … ──close──▶ closed
                                  └──answer-timeout, connection-lost, broken frames──▶ closed, the session failed
 
-Callbacks on a transport, no task and no timer of its own: `tick` is called from outside. Every frame is kept, secrets
-masked, until `take_frames`.
+Callbacks on a transport, no task and no timer of its own: `tick` is called from outside. Every frame is kept until
+`take_frames`, which masks secrets. How a protocol frames its messages is a `Framing`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from connectors.gateway.errors import JobError
-from connectors.gateway.masking import masked
-from connectors.protocols.dlms.client_apdus import CLOSED, Session
-from connectors.protocols.dlms.errors import DlmsError
-from connectors.protocols.dlms.framing.wrapper import Deframer, pack
-from schemas.records import Direction, Frame
+from schemas.records import Direction, Frame, Transport
 from streams.runtime.clock import Clock
 
-Then = Callable[[Any, Exception | None], None]
-"""Called with a session's result, or with None and what went wrong: `DlmsError`, `JobError`, or a bug."""
+T = TypeVar("T")
 
-_UNSOLICITED = (0x0F, 0xC2)
-_PUSHED = (0xDB, 0xDC, 0xDD, 0xDF, 0xE0)
-"""What may be a push where it is for another client than the one that asks."""
+Session: TypeAlias = Generator[bytes, bytes, T]
+"""Yields messages to send (b"" to wait for one more), is sent messages that came, returns T."""
+
+CLOSED = b""
+"""Sent into a session in place of a message: the connection has ended."""
+
+Then = Callable[[Any, Exception | None], None]
+"""Called with a session's result, or with None and what went wrong: the protocol's error, `JobError`, or a bug."""
+
 _SPILL = 262_144
+_OUT, _IN = Direction.TO_METER, Direction.FROM_METER
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTerms:
+    """What every link has of its visit."""
+
+    clock: Clock
+    answer_timeout_s: float
+    unasked: Callable[[bytes, bytes], None]
+    """Given what a meter says between answers: the octets as its line would have heard them, and the message in them."""
+    spill: Callable[[], None]
+    """Called when many frames are kept: somebody is to take them."""
+    repeat_s: float = 5.0
+    """Datagrams: before a request is sent again."""
+
+
+class Kind(Enum):
+    """What a message is to the session on the link."""
+
+    ANSWER = "answer"
+    UNASKED = "unasked"
+    """The meter's own idea: it takes the way of every push."""
+    STRAY = "stray"
+    """Late, or for somebody else: kept, and passed over."""
+
+
+Heard = tuple[bytes, bytes, Kind]
+"""A frame, the message in it, and what that is."""
+
+
+class Framing(Protocol):
+    """How messages travel on one connection; with a memory of what is not whole yet."""
+
+    transport: Transport
+    errors: tuple[type[Exception], ...]
+    """What `feed`, and sessions over it, may raise."""
+
+    def pack(self, message: bytes) -> bytes:
+        """A message as it is sent."""
+
+    def feed(self, data: bytes) -> Sequence[Heard]:
+        """What is whole with these octets of a stream. Raises `errors` where nobody knows where the next message begins."""
+
+    def datagram(self, data: bytes) -> Sequence[Heard]:
+        """What a datagram holds; nothing where it is not well formed. Raises nothing."""
+
+    def masked(self, frame: bytes) -> bytes:
+        """A frame as it may be kept: without passwords and keys."""
 
 
 class MeterLink(asyncio.Protocol):
-    """A connection through the wrapper (IEC 62056-47). `unsolicited` is given what a meter pushes between answers: its
-    source and destination, and the APDU.
-    """
+    """A connection."""
 
     __slots__ = (
         "_answer_by",
         "_answer_timeout_s",
         "_clock",
-        "_deframer",
         "_frames",
+        "_framing",
         "_kept",
-        "_server",
         "_session",
         "_spill",
         "_then",
         "_transport",
-        "_unsolicited",
+        "_unasked",
         "answered",
-        "client",
         "lost",
     )
 
-    def __init__(
-        self,
-        clock: Clock,
-        client: int,
-        server: int,
-        answer_timeout_s: float,
-        unsolicited: Callable[[int, int, bytes], None],
-        spill: Callable[[], None],
-    ) -> None:
-        self._clock = clock
-        self.client = client
-        """Who asks; to be changed between sessions only."""
-        self._server = server
-        self._answer_timeout_s = answer_timeout_s
-        self._unsolicited = unsolicited
-        self._spill = spill
+    def __init__(self, framing: Framing, terms: LinkTerms) -> None:
+        self._framing = framing
+        self._clock = terms.clock
+        self._answer_timeout_s = terms.answer_timeout_s
+        self._unasked = terms.unasked
+        self._spill = terms.spill
         self._transport: asyncio.Transport | None = None
-        self._deframer = Deframer()
         self._session: Session[Any] | None = None
         self._then: Then | None = None
         self._answer_by = 0.0
-        self._frames: list[Frame] = []
+        self._frames: list[tuple[Direction, int, bytes]] = []
         self._kept = 0
         self.lost = False
         """Whether the connection has ended."""
         self.answered = False
         """Whether the meter ever said something."""
 
+    @property
+    def transport(self) -> Transport:
+        """What frames are wrapped in."""
+        return self._framing.transport
+
     def run(self, session: Session[Any], then: Then) -> None:
         """Drive a session to its end. One at a time."""
         if self._session is not None:
             raise RuntimeError("a session is under way on this connection")
+        if self.lost:
+            session.close()
+            then(None, JobError("connection-lost", "the meter closed the connection", retry=True))
+            return
         self._session, self._then = session, then
         self._advance(None)
 
-    def reply(self, apdu: bytes) -> None:
-        """Send an APDU that belongs to no session: the confirmation of a notification."""
-        self._write(apdu)
+    async def drive(self, session: Session[T]) -> T:
+        """The result of a session; raises what ended it."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def then(result: Any, error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        self.run(session, then)
+        return await future
+
+    def reply(self, message: bytes) -> None:
+        """Send a message that belongs to no session: the confirmation of a notification."""
+        self._say(message)
 
     def fail(self, error: Exception) -> None:
         """Give the session under way up, and close."""
@@ -117,9 +178,10 @@ class MeterLink(asyncio.Protocol):
             self.abort()
 
     def take_frames(self) -> tuple[Frame, ...]:
-        """The frames since the last call."""
-        frames, self._frames, self._kept = tuple(self._frames), [], 0
-        return frames
+        """The frames since the last call, as they may be kept."""
+        frames, self._frames, self._kept = self._frames, [], 0
+        masked = self._framing.masked
+        return tuple([Frame(direction, at, masked(data)) for direction, at, data in frames])
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio's: the connection is open."""
@@ -129,13 +191,12 @@ class MeterLink(asyncio.Protocol):
         """asyncio's: octets came."""
         self.answered = True
         try:
-            frames = self._deframer.feed(data)
-        except DlmsError as error:
-            self._keep(Direction.FROM_METER, data)
+            heard = self._framing.feed(data)
+        except self._framing.errors as error:
+            self._keep(_IN, data)
             self.fail(error)
             return
-        for source, destination, apdu in frames:
-            self._received(source, destination, apdu)
+        self._take(heard)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio's: the connection ended."""
@@ -147,7 +208,7 @@ class MeterLink(asyncio.Protocol):
         except StopIteration as stop:
             self._end(stop.value, None)
             return
-        except DlmsError:
+        except self._framing.errors:
             pass
         except Exception as error:  # noqa: BLE001 - a bug in one session must not take the others along
             self._end(None, error)
@@ -157,37 +218,42 @@ class MeterLink(asyncio.Protocol):
             self._session.close()
         self._end(None, JobError("connection-lost", f"{detail}; it may serve one client at a time", retry=True))
 
-    def _received(self, source: int, destination: int, apdu: bytes) -> None:
-        self._keep(Direction.FROM_METER, pack(source, destination, masked(apdu)))
-        if apdu[0] in _UNSOLICITED or (apdu[0] in _PUSHED and destination != self.client):
-            self._unsolicited(source, destination, apdu)
-        elif destination == self.client and self._session is not None:  # else it is late, or for a client before us
-            self._advance(apdu)
+    def _take(self, heard: Sequence[Heard]) -> None:
+        for frame, message, kind in heard:
+            self._keep(_IN, frame)
+            if kind is Kind.ANSWER:
+                self._advance(message)
+            elif kind is Kind.UNASKED:
+                self._unasked(frame, message)
 
-    def _advance(self, apdu: bytes | None) -> None:
-        session = self._session
-        if session is None:
-            return
-        try:
-            out = session.send(apdu)  # type: ignore[arg-type]  # a generator is started with None
-        except StopIteration as stop:
-            self._end(stop.value, None)
-        except Exception as error:  # noqa: BLE001 - what it is decides who is told, not what becomes of the connection
-            self._end(None, error)
-        else:
-            self._answer_by = self._clock.monotonic() + self._answer_timeout_s
-            if out:
-                self._write(out)
+    def _say(self, message: bytes) -> None:
+        if self._transport is not None and not self.lost:
+            frame = self._framing.pack(message)
+            self._keep(_OUT, frame)
+            self._put(frame)
 
-    def _write(self, apdu: bytes) -> None:
-        if self._transport is None or self.lost:
-            return
-        self._keep(Direction.TO_METER, pack(self.client, self._server, masked(apdu)))
-        self._put(pack(self.client, self._server, apdu))
+    def _listen(self) -> None:
+        """The session wants one more message and has nothing to say: where the meter speaks unasked, it is waited for."""
 
     def _put(self, frame: bytes) -> None:
         if self._transport is not None:
             self._transport.write(frame)
+
+    def _advance(self, message: bytes | None) -> None:
+        session = self._session
+        if session is None:
+            return
+        try:
+            out = session.send(message)  # type: ignore[arg-type]  # a generator is started with None
+            self._answer_by = self._clock.monotonic() + self._answer_timeout_s
+            if out:
+                self._say(out)
+            else:
+                self._listen()
+        except StopIteration as stop:
+            self._end(stop.value, None)
+        except Exception as error:  # noqa: BLE001 - what it is decides who is told, not what becomes of the connection
+            self._end(None, error)
 
     def _end(self, result: Any, error: Exception | None) -> None:
         then, self._session, self._then = self._then, None, None
@@ -195,7 +261,7 @@ class MeterLink(asyncio.Protocol):
             then(result, error)
 
     def _keep(self, direction: Direction, data: bytes) -> None:
-        self._frames.append(Frame(direction, self._clock.now_ms(), data))
+        self._frames.append((direction, self._clock.now_ms(), data))
         self._kept += len(data)
         if self._kept >= _SPILL:
             self._spill()

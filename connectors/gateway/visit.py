@@ -1,49 +1,32 @@
-"""One visit to a meter: connect (or take the connection that it made), associate, do its jobs one after another, release.
+"""One visit to a meter: connect (or take the connection that it made), open a call, do its jobs one after another, leave.
 
 A task a visit, which waits for whole sessions; the round trips within them are callbacks (`session`). What goes wrong
-before the association stands holds for every job that waits for the meter, what goes wrong after it for the job at
-hand.
+before the call is open holds for every job that waits for the meter, what goes wrong after it for the job at hand. How the
+meter's protocol is spoken is the driver's (`drivers.port`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
-import structlog
-
-from connectors.gateway.access import Access, access_of
 from connectors.gateway.addresses import DIAL_IN, Address, address_of
-from connectors.gateway.datagrams import DatagramLink
+from connectors.gateway.drivers.port import Call, Driver, Found, Order
 from connectors.gateway.errors import JobError
-from connectors.gateway.jobs import Task
-from connectors.gateway.keystore import KeyStore
+from connectors.gateway.jobs import Rank, Task
 from connectors.gateway.lines import Line
-from connectors.gateway.operations import Found, Order, perform
-from connectors.gateway.reservations import Ask, Counting
-from connectors.gateway.retries import tells_of_network
-from connectors.gateway.session import MeterLink
-from connectors.protocols.dlms.association import Associated, Association, associate, release
-from connectors.protocols.dlms.client_apdus import Session
-from connectors.protocols.dlms.errors import DlmsError
-from connectors.protocols.dlms.framing.wrapper import pack
-from connectors.protocols.dlms.invocation_counter import read_invocation_counter
-from connectors.protocols.dlms.security import secured
+from connectors.gateway.pipeline import Push
+from connectors.gateway.retries import fault_in, tells_of_network
+from connectors.gateway.session import LinkTerms, MeterLink
 from schemas.ids import event_id
 from schemas.records import Meter, SessionFrames, SessionKind, Transport
-from schemas.records import Protocol as MeterProtocol
 from streams.runtime.clock import Clock
 from streams.runtime.settings import Gateway
 
 Connect = Callable[[Callable[[], MeterLink], Address], Awaitable[Any]]
 """Opens a TCP connection, or a connected UDP socket, with a protocol; raises OSError."""
-
-_HARMLESS = ("peer-access", "peer-exception", "dlms-time", "profile-shape", "profile-clock")
-"""A meter that answers so answers the next job all the same."""
 
 
 @dataclass(slots=True)
@@ -55,53 +38,64 @@ class Stages:
     associated_at: int | None = None
 
 
+@dataclass(slots=True)
+class _Rest:
+    """A pause within a job."""
+
+    until: float
+    above: Rank
+    woken: asyncio.Future[None]
+
+
 class Host(Protocol):
     """What a visit needs of the worker that sends it."""
 
     settings: Gateway
     clock: Clock
-    keys: KeyStore
     connect: Connect
-    title: bytes
-    """Our system title."""
 
-    async def counting(self, task: Task, meter: Meter, client: int, ask: Ask | None) -> Counting:
-        """The invocation counters of a meter's key; see `Reservations.counting`."""
+    def next_order(self, meter: Meter, driver: Driver, above: Rank | None = None) -> tuple[Task, Order] | None:
+        """The meter's next job (of those that go before `above`), checked; None where there is none, or the worker stops."""
 
-    def doubt(self, counting: Counting) -> None:
-        """The meter did not take our counters, or something else."""
+    def waits(self, meter: Meter, above: Rank) -> bool:
+        """Whether the meter has a job that goes before `above`."""
 
-    def next_order(self, meter: Meter) -> tuple[Task, Order] | None:
-        """The meter's next job, checked; None where there is none, or the worker stops."""
+    def ended(self, driver: Driver, task: Task, error: JobError | None, found: Found, stages: Stages) -> None:
+        """A job is done, or this try of it failed; its frames follow."""
 
-    def ended(self, task: Task, error: Exception | None, found: Found, stages: Stages, frames: SessionFrames) -> None:
-        """A job is done, or this try of it failed."""
+    def framed(self, task: Task, frames: SessionFrames) -> None:
+        """The frames of a job, once for each time that `next_order` gave it: its offset waits until they are written."""
 
-    def unreachable(self, meter: Meter, error: Exception) -> None:
+    def unreachable(self, driver: Driver, meter: Meter, error: JobError) -> None:
         """What stopped a job stops every other that waits for the meter, too."""
 
     def keep(self, frames: SessionFrames) -> None:
         """Frames to be written that belong to no result."""
 
-    def unsolicited(self, apdu: bytes, endpoint: str, reply: Callable[[bytes], None]) -> None:
+    def unsolicited(self, pushes: list[Push], reply: Callable[[bytes], None]) -> None:
         """The meter pushed something between its answers."""
 
 
 class Visit:
-    """A meter being visited; `tick` is to be called several times a second."""
+    """A meter being visited, and the way to it (`drivers.port.Way`); `tick` is to be called several times a second."""
 
-    def __init__(self, host: Host, meter: Meter, line: Line | None = None) -> None:
+    def __init__(self, host: Host, driver: Driver, meter: Meter, line: Line | None = None) -> None:
         self._host = host
+        self._driver = driver
         self._line = line
+        self._call: Call | None = None
         self._link: MeterLink | None = None
-        self._counting: Counting | None = None
-        self._config = Association()
         self._task: Task | None = None
+        self._talk: Task | None = None
+        """Whose frames are being kept: the last job's until the next begins, so that taking leave is part of it."""
         self._stages = Stages(0)
+        self._rest: _Rest | None = None
         self._began = host.clock.now_ms()
         self._parts = 0
         self._endpoint = ""
         self.meter = meter
+        self.partition = 0
+        """See `port.Way`."""
         self.failed = False
         """Whether the meter should rest before it is visited again."""
         self.reached: bool | None = None
@@ -113,77 +107,100 @@ class Visit:
         if ordered is None:
             return
         task, order = ordered
+        self.partition = task.ticket.partition[1]
         try:
-            link, associated = await self._associate(task, order)
+            call = self._call = self._driver.call(order)
+            await call.open(self)
         except Exception as error:  # noqa: BLE001 - the job is told; a bug in one visit must not take the others along
+            fault = self._fault(error)
             self.failed = True
-            if not self._answered and tells_of_network(error):
+            if not self._answered and tells_of_network(fault):
                 self.reached = False
-            if self._counting is not None:
-                self._host.doubt(self._counting)
-            self._fail(task, error, Found())
-            self._host.unreachable(self.meter, error)
+            self._end(task, fault, Found())
+            self._host.unreachable(self._driver, self.meter, fault)
         else:
             self._stages.associated_at = self._host.clock.now_ms()
-            await self._work(link, associated, ordered)
+            await self._work(call, ordered)
         finally:
             self._close()
 
     def tick(self, now: float, now_ms: int) -> None:
-        """Notice what is overdue: the job as a whole, or an answer."""
-        if self._link is None:
+        """Notice what is overdue: the job as a whole, an answer, or the end of a pause."""
+        task, rest = self._task, self._rest
+        overdue = task is not None and now_ms >= task.expires_at
+        if rest is not None:
+            if overdue or self._gone or now >= rest.until or self._host.waits(self.meter, rest.above):
+                self._wake(rest)
+        elif self._link is None:
             return
-        if self._task is not None and now_ms >= self._task.expires_at:
-            self._link.fail(expiry(self._task))
+        elif overdue and task is not None:
+            self._link.fail(expiry(task))
         else:
             self._link.tick(now)
+
+    async def connected(self) -> MeterLink:
+        """See `port.Way`."""
+        link = self._link
+        return link if link is not None and not link.lost else await self._open()
+
+    async def rest(self, seconds: float) -> None:
+        """See `port.Way`."""
+        task, until = self._task, self._host.clock.monotonic() + seconds
+        if task is None or self._call is None:
+            raise RuntimeError("a pause within no job")
+        while True:
+            if self._gone:
+                raise JobError("connection-lost", "the meter closed the connection during a pause of the job", retry=True)
+            if self._host.clock.now_ms() >= task.expires_at:
+                raise expiry(task)
+            await self._meanwhile(self._call, task)
+            if self._host.clock.monotonic() >= until:
+                return
+            rest = self._rest = _Rest(until, task.rank, asyncio.get_running_loop().create_future())
+            try:
+                await rest.woken
+            finally:
+                self._rest = None
 
     @property
     def _answered(self) -> bool:
         return self._link is not None and self._link.answered
 
-    async def _associate(self, task: Task, order: Order) -> tuple[MeterLink, Associated]:
-        # Before anyone connects: a missing key is nothing to bother the meter with.
-        access = access_of(self.meter, order.template.pull, self._host.keys, self._host.title)
-        if access.counted:
-            ask = partial(self._ask, access, task) if access.pull.counter is not None else None
-            self._counting = await self._host.counting(task, self.meter, access.pull.client, ask)
-        link = await self._opened(access, task)
-        self._config = access.association(self._counting)
-        return link, await self._drive(link, associate(self._config))
+    @property
+    def _gone(self) -> bool:
+        return self._link is None or self._link.lost
 
-    async def _ask(self, access: Access, task: Task) -> int | None:
-        """The meter's own count of our invocations, as the public client may read it in clear."""
-        link = await self._opened(access, task)
-        link.client = access.pull.public_client
-        try:
-            associated = await self._drive(link, associate(Association()))
-            told: int = await self._drive(link, read_invocation_counter(associated, access.pull.counter or ""))
-            await self._drive(link, release())
-        except DlmsError as error:
-            log = structlog.get_logger("visit")
-            log.warning("counter-not-told", meter=self.meter.id, code=error.code, reason=error.detail)
-            return None
-        finally:
-            link.client = access.pull.client
-        return told
+    async def _meanwhile(self, call: Call, task: Task) -> None:
+        """Do the meter's jobs that go before the one at hand."""
+        stages = self._stages
+        while (ordered := self._host.next_order(self.meter, self._driver, task.rank)) is not None:
+            self._spill()  # what was said for the long job is its own
+            self._talk = ordered[0]
+            now = self._host.clock.now_ms()
+            self._task, self._stages = ordered[0], Stages(now, now, now)
+            try:
+                fault = await self._do(call, *ordered)
+            finally:
+                self._talks_of(task)
+                self._task, self._stages = task, stages
+            if fault is not None and not fault.harmless:
+                detail = f"another job ended the association meanwhile: {fault.detail}"
+                raise JobError("connection-lost", detail, retry=True)
 
-    async def _opened(self, access: Access, task: Task) -> MeterLink:
-        """The connection, again where the meter closed it after the public client."""
-        link = self._link
-        return link if link is not None and not link.lost else await self._open(access, task)
-
-    async def _open(self, access: Access, task: Task) -> MeterLink:
+    async def _open(self) -> MeterLink:
+        if self._call is None or self._task is None:
+            raise RuntimeError("a connection for no call")
+        if self._link is not None:
+            self._spill()  # of the connection that ended
         address = address_of(self.meter)
-        settings, clock, pull = self._host.settings, self._host.clock, access.pull
-        given = (clock, pull.client, pull.server, settings.answer_timeout_s, self._pushed, self._spill)
+        settings, clock = self._host.settings, self._host.clock
+        terms = LinkTerms(clock, settings.answer_timeout_s, self._unasked, self._spill, settings.datagram_retry_s)
+        link = self._call.link(terms, datagrams=address.scheme == "udp")
         if address.scheme == DIAL_IN:
-            link = self._take_line(MeterLink(*given), access)
+            self._take_line(self._call, link)
         else:
             self._endpoint = str(address)
-            make = partial(DatagramLink, patience_s=settings.datagram_retry_s) if address.scheme == "udp" else MeterLink
-            link = make(*given)
-            await self._connect(link, address, task)
+            await self._connect(link, address, self._task)
         self._link = link
         self._stages.connected_at = clock.now_ms()
         return link
@@ -203,11 +220,11 @@ class Visit:
             why = error.strerror or type(error).__name__
             raise JobError("connect-refused", f"{self._endpoint} cannot be reached: {why}", retry=True) from None
 
-    def _take_line(self, link: MeterLink, access: Access) -> MeterLink:
+    def _take_line(self, call: Call, link: MeterLink) -> None:
         line = self._line
         if line is None or not line.free:
             raise JobError("connection-lost", f"meter {self.meter.id} dialled in and has hung up", retry=True)
-        if access.tells_secret and not line.proven:
+        if call.tells_secret and not line.proven:
             detail = (
                 f"{line.endpoint} says it is meter {self.meter.id} and has not shown it: it would be told the password. "
                 "Register its address as an identity, have it cipher its pushes, or use high level security"
@@ -215,89 +232,78 @@ class Visit:
             raise JobError("line-unproven", detail)
         self._endpoint = line.endpoint
         line.lend(link)
-        return link
 
-    async def _work(self, link: MeterLink, associated: Associated, ordered: tuple[Task, Order] | None) -> None:
+    async def _work(self, call: Call, ordered: tuple[Task, Order] | None) -> None:
         while ordered is not None:
-            task, order = ordered
-            found = Found()
-            try:
-                await self._drive(link, perform(associated, order, found))
-            except Exception as error:  # noqa: BLE001 - as above
-                self._fail(task, error, found)
-                if link.lost or not isinstance(error, DlmsError) or error.code not in _HARMLESS:
-                    self.failed = True
-                    return
-            else:
-                self._end(task, None, found)
-            ordered = None if link.lost else self._next()
+            fault = await self._do(call, *ordered)
+            if fault is not None and (self._gone or not fault.harmless):
+                self.failed = True
+                return
+            ordered = None if self._gone else self._next()
             if ordered is not None:
                 now = self._host.clock.now_ms()
                 self._stages = Stages(now, now, now)
-        if not link.lost:
+        if not self._gone:
             try:
-                await self._drive(link, release(self._config))
-            except (DlmsError, JobError):
+                await call.close()
+            except Exception as error:  # noqa: BLE001 - all is read: how the meter takes its leave does not matter
+                self._fault(error)
                 self.failed = self._line is not None  # what comes on it now is no push
-                return  # all is read; how the meter takes its leave does not matter
 
-    async def _drive(self, link: MeterLink, session: Session[Any]) -> Any:
-        """The result of a session over the link."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def then(result: Any, error: Exception | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-
-        channel = self._config.channel
-        link.run(session if channel is None else secured(session, channel), then)
-        result = await future
-        if self._counting is not None and channel is not None:
-            self._counting.answered()
-        return result
+    async def _do(self, call: Call, task: Task, order: Order) -> JobError | None:
+        """A job to its end; what went wrong."""
+        found, fault = Found(), None
+        try:
+            await call.perform(order, found)
+        except Exception as error:  # noqa: BLE001 - as in run
+            fault = self._fault(error)
+        self._end(task, fault, found)
+        return fault
 
     def _next(self) -> tuple[Task, Order] | None:
-        ordered = self._host.next_order(self.meter)
+        ordered = self._host.next_order(self.meter, self._driver)
         if ordered is not None:
+            self._talks_of(ordered[0])
             self._task = ordered[0]
             self._stages = Stages(self._host.clock.now_ms())
         return ordered
 
-    def _fail(self, task: Task, error: Exception, found: Found) -> None:
-        if not isinstance(error, DlmsError | JobError):
-            text = "".join(traceback.format_exception(error))  # without locals: they may hold a password
-            structlog.get_logger("visit").error("internal", meter=self.meter.id, traceback=text)
-        self._end(task, error, found)
+    def _talks_of(self, task: Task | None) -> None:
+        """From now on frames are another job's."""
+        before, self._talk = self._talk, task
+        if before is not None:
+            self._host.framed(before, self._frames(before.job.id))
 
-    def _end(self, task: Task, error: Exception | None, found: Found) -> None:
+    def _fault(self, error: Exception) -> JobError:
+        return fault_in(self._driver, error, self.meter.id)
+
+    def _end(self, task: Task, fault: JobError | None, found: Found) -> None:
         self._task = None
-        self._host.ended(task, error, found, self._stages, self._frames(task.job.id))
+        self._host.ended(self._driver, task, fault, found, self._stages)
 
     def _close(self) -> None:
-        if self._link is not None:
-            rest = self._frames("")
-            if rest.frames:
-                self._host.keep(rest)
-            if self._link.answered:
-                self.reached = True
-            if self._line is not None and self.failed:
-                self._link.abort()
-            self._link.close()
-        if self._counting is not None and self._config.channel is not None:
-            self._counting.heard = max(self._counting.heard, self._config.channel.heard)
+        self._talks_of(None)
+        if self._link is None:
+            return
+        if self._link.answered:
+            self.reached = True
+        if self._line is not None and self.failed:
+            self._link.abort()
+        self._link.close()
 
-    def _pushed(self, source: int, destination: int, apdu: bytes) -> None:
+    def _wake(self, rest: _Rest) -> None:
+        if not rest.woken.done():
+            rest.woken.set_result(None)
+
+    def _unasked(self, frame: bytes, message: bytes) -> None:
         if self._line is not None:
-            self._line.pushed(pack(source, destination, apdu))
+            self._line.pushed(frame)
         elif self._link is not None:
-            self._host.unsolicited(apdu, self._endpoint, self._link.reply)
+            pushes = self._driver.pushes(message, self._endpoint, self._host.clock.now_ms())
+            self._host.unsolicited(pushes, self._link.reply)
 
     def _spill(self) -> None:
-        self._host.keep(self._frames("" if self._task is None else self._task.job.id))
+        self._host.keep(self._frames("" if self._talk is None else self._talk.job.id))
 
     def _frames(self, job_id: str) -> SessionFrames:
         """The frames since the last call, as a part of the session."""
@@ -308,8 +314,8 @@ class Visit:
             id=event_id("SessionFrames", "PULL", self.meter.id, self._began, self._parts),
             meter_id=self.meter.id,
             endpoint=self._endpoint,
-            protocol=MeterProtocol.DLMS,
-            transport=Transport.WRAPPER,
+            protocol=self._driver.protocol,
+            transport=Transport.UNKNOWN if self._link is None else self._link.transport,
             kind=SessionKind.PULL,
             job_id=job_id,
             started_at=frames[0].at if frames else now,

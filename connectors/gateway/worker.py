@@ -8,35 +8,29 @@ Kafka does not take is sent again, as often as it takes, with the same ids.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
-from itertools import count
-from typing import Protocol
 
 import structlog
 
 from connectors.gateway.addresses import dials_in
-from connectors.gateway.conversation import apdu_pushes
 from connectors.gateway.deliveries import Deliveries, Then
-from connectors.gateway.emit import Emitter, Outgoing, TooLargeError
+from connectors.gateway.drivers.port import Driver, Found, Order
+from connectors.gateway.drivers.table import Drivers, driver_of
+from connectors.gateway.emit import Emitter
 from connectors.gateway.errors import JobError
+from connectors.gateway.finishing import Ended, finish_all
 from connectors.gateway.intake import Ticket
-from connectors.gateway.jobs import Grant, Jobs, Task
-from connectors.gateway.keystore import KeyStore
+from connectors.gateway.jobs import Grant, Jobs, Rank, Task
 from connectors.gateway.lines import Line, Lines
 from connectors.gateway.mapping import segment_alarm
-from connectors.gateway.operations import Found, Order, Shapes, order_of
-from connectors.gateway.pipeline import Pipeline
-from connectors.gateway.reservations import Ask, Counting, Reservations
-from connectors.gateway.results import result_of
+from connectors.gateway.outcomes import Conclusion, Offsets, Outcomes
+from connectors.gateway.pipeline import Pipeline, Push
+from connectors.gateway.reservations import Reservations
 from connectors.gateway.retries import Failure, failure_of, pause_ms
 from connectors.gateway.segments import Segments
 from connectors.gateway.visit import Connect, Stages, Visit, expiry
-from connectors.protocols.dlms.errors import DlmsError
-from connectors.protocols.dlms.template import Template
-from schemas.codec import CodecError
-from schemas.records import Alarm, Meter, Record, SessionFrames
+from schemas.records import Meter
 from streams.runtime import metrics
 from streams.runtime.clock import Clock
 from streams.runtime.offsets import Partition
@@ -45,18 +39,6 @@ from streams.runtime.settings import Gateway
 _PAUSE_MS, _LINE_PAUSE_MS = 2_000, 200
 _LOOKS, _LOOK_AGAIN_MS = 5, 1_000
 _DELIVER_AGAIN_MS = 2_000
-_ALARMING = ("peer-authentication", "peer-title", "cipher-authentication", "cipher-policy", "cipher-counter")
-"""What a visit ends in where somebody else may be at the meter's place."""
-
-
-class Offsets(Protocol):
-    """Where finished jobs go."""
-
-    def finish(self, ticket: Ticket) -> None:
-        """Kafka has everything that the job caused."""
-
-    def refuse(self, code: str, detail: str, ticket: Ticket) -> None:
-        """The job's record is to become a dead letter, and then to be finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +47,7 @@ class Tools:
 
     settings: Gateway
     clock: Clock
-    keys: KeyStore
-    templates: Mapping[str, Template]
+    drivers: Drivers
     pipeline: Pipeline
     emitter: Emitter
     deliveries: Deliveries
@@ -79,7 +60,7 @@ class Tools:
 
 
 class Worker:
-    """Takes jobs, visits meters. Also the `visit.Host` of its visits."""
+    """Takes jobs, visits meters, whatever they speak. Also the `visit.Host` of its visits."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
@@ -88,25 +69,24 @@ class Worker:
         self._hand: dict[tuple[Partition, int], Task] = {}
         """Jobs that are under way or whose results are, by where their records stand."""
         self._woken = False
-        self._shapes = Shapes()
         self._visits: dict[Visit, asyncio.Task[None]] = {}
         self._urgent = 0
         """How many of the visits were begun for what is urgent."""
-        self._again: list[tuple[int, int, Sequence[Outgoing], Callable[[], None]]] = []
-        self._order = count()
-        self._undelivered = 0
+        self._ended: list[Ended] = []
+        """Jobs whose visits are done with them, until a turn of the loop is over: then they are finished together."""
+        self._outcomes = Outcomes(tools.clock, tools.emitter, tools.pipeline.directory, tools.offsets, self._let_go)
+        self.framed, self.keep = self._outcomes.framed, self._outcomes.keep
+        """See `visit.Host`."""
         self._stopping = False
         self._log = structlog.get_logger("worker")
         self.settings = tools.settings
         self.clock = tools.clock
-        self.keys = tools.keys
         self.connect = tools.connect
-        self.title = bytes.fromhex(tools.settings.system_title)
 
     @property
     def busy(self) -> bool:
         """Whether visits are under way, or results that Kafka does not have."""
-        return bool(self._visits or self._undelivered)
+        return bool(self._visits or self._ended or self._outcomes.undelivered)
 
     def take(self, tickets: Sequence[Ticket]) -> None:
         """Jobs came."""
@@ -148,10 +128,8 @@ class Worker:
         for visit in tuple(self._visits):
             visit.tick(now, now_ms)
         for task in self._jobs.expired(now_ms):
-            self._conclude(task, expiry(task), Found(), Stages(now_ms), None)
-        while self._again and self._again[0][0] <= now_ms:
-            _, _, outgoing, then = heappop(self._again)
-            self._deliver(outgoing, then)
+            self._conclude(task, expiry(task), now_ms)
+        self._outcomes.tick(now_ms)
         self._visit_next()
         metrics.JOBS_WAITING.set(len(self._jobs))
         metrics.SEGMENTS_SHUT.set(self._segments.shut)
@@ -167,53 +145,66 @@ class Worker:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def counting(self, task: Task, meter: Meter, client: int, ask: Ask | None) -> Counting:
+    def next_order(self, meter: Meter, driver: Driver, above: Rank | None = None) -> tuple[Task, Order] | None:
         """See `visit.Host`."""
-        return await self._tools.counters.counting(task.ticket.partition[1], meter, client, ask)
-
-    def doubt(self, counting: Counting) -> None:
-        """See `visit.Host`."""
-        self._tools.counters.doubt(counting)
-
-    def next_order(self, meter: Meter) -> tuple[Task, Order] | None:
-        """See `visit.Host`."""
-        while not self._stopping and (task := self._jobs.take(meter.id)) is not None:
+        while not self._stopping and (task := self._jobs.take(meter.id, above)) is not None:
             now = self.clock.now_ms()
             self._hand[task.ticket.partition, task.ticket.offset] = task
             if now >= task.expires_at:
-                self._conclude(task, expiry(task), Found(), Stages(now), None)
+                self._conclude(task, expiry(task), now)
                 continue
             try:
-                order = order_of(task.job, meter, self._tools.templates, self.clock.now_ms, self._shapes)
+                order = driver.order(task.job, meter)
             except JobError as error:
-                self._conclude(task, error, Found(), Stages(now), None)
+                self._conclude(task, error, now)
                 continue
             task.tries += 1
+            task.unframed += 1
             return task, order
         return None
 
-    def ended(self, task: Task, error: Exception | None, found: Found, stages: Stages, frames: SessionFrames) -> None:
+    def waits(self, meter: Meter, above: Rank) -> bool:
         """See `visit.Host`."""
-        now = self.clock.now_ms()
+        return not self._stopping and self._jobs.waits(meter.id, above)
+
+    def ended(self, driver: Driver, task: Task, error: JobError | None, found: Found, stages: Stages) -> None:
+        """See `visit.Host`."""
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._finish)
+        self._ended.append(Ended(task, error, found, stages, driver=driver))
+
+    def _finish(self) -> None:
+        """Make readings of what ended, many jobs at once, and conclude them."""
+        ended, self._ended = self._ended, []
+        by_driver: dict[Driver, list[Ended]] = {}
+        for item in ended:
+            if item.found.raw:
+                by_driver.setdefault(item.driver, []).append(item)
+        for driver, items in by_driver.items():
+            finish_all(driver, items)
+        self._outcomes.conclude([item for item in ended if self._over_with(item)])
+
+    def _over_with(self, item: Ended) -> bool:
+        """Whether a job has ended for good; if not, it is tried again by us, or by whoever has its partition next."""
+        now, task, error = self.clock.now_ms(), item.task, item.error
         if error is not None and failure_of(error) is Failure.RETRYABLE:
             if task.lost or self._stopping:
-                self.keep(frames)
                 self._let_go(task)
-                return  # its offset stays: whoever has the partition next tries again
+                return False  # its offset stays
             if self._again_later(task, error, now):
-                self.keep(frames)
-                return
-        if isinstance(error, DlmsError) and error.code in _ALARMING:
+                return False
+        if error is not None and error.alarm:
             self._suspect(task, error)
-        self._conclude(task, error, found, stages, frames)
+        self._jobs.done(task)
+        return True
 
     def alarm(self, meter: Meter, code: str, detail: str) -> None:
         """Tell that somebody may be at a meter's place."""
-        self._raise(self._tools.pipeline.alarm_once(meter, code, detail, self.clock.now_ms()))
+        self._outcomes.alarm(self._tools.pipeline.alarm_once(meter, code, detail, self.clock.now_ms()))
 
-    def _again_later(self, task: Task, error: Exception, now: int) -> bool:
+    def _again_later(self, task: Task, error: JobError, now: int) -> bool:
         """Put a job back, if there is time and it was not tried too often."""
-        if isinstance(error, JobError) and error.code == "counter-unavailable":
+        if error.code == "counter-unavailable":
             task.tries -= 1  # nobody asked the meter anything
         if task.tries >= self.settings.attempts:
             return False
@@ -226,14 +217,10 @@ class Worker:
         self._add(task, now, not_before=now + pause)
         return True
 
-    def _suspect(self, task: Task, error: DlmsError) -> None:
+    def _suspect(self, task: Task, error: JobError) -> None:
         meter = self._tools.pipeline.directory.get(task.job.meter_id)
         if meter is not None and not task.ticket.replay_id:
             self.alarm(meter, error.code, error.detail)
-
-    def _raise(self, alarms: Sequence[Alarm]) -> None:
-        for alarm in alarms:
-            self._deliver(self._encoded((alarm,), alarm.meter_id, None), lambda: None)
 
     def _add(self, task: Task, now: int, *, not_before: int = 0) -> None:
         meter = self._tools.pipeline.directory.get(task.job.meter_id)
@@ -241,28 +228,25 @@ class Worker:
         if dials_in(meter) and self._tools.lines.get(task.job.meter_id) is None:
             self._jobs.park(task.job.meter_id)
 
+    def _conclude(self, task: Task, error: JobError, now_ms: int, *, refuse: bool = False) -> None:
+        """A job ends without a visit."""
+        self._jobs.done(task)
+        self._outcomes.conclude((Conclusion(task, error, Found(), Stages(now_ms), refuse),))
+
     def _let_go(self, task: Task) -> None:
         self._hand.pop((task.ticket.partition, task.ticket.offset), None)
 
-    def unreachable(self, meter: Meter, error: Exception) -> None:
+    def unreachable(self, driver: Driver, meter: Meter, error: JobError) -> None:
         """See `visit.Host`: each job that is due for the meter is charged with the try."""
         now = self.clock.now_ms()
-        waiting = []
         while (task := self._jobs.take(meter.id)) is not None:
             task.tries += 1
             self._hand[task.ticket.partition, task.ticket.offset] = task
-            waiting.append(task)
-        for task in waiting:
-            self.ended(task, error, Found(), Stages(now), SessionFrames())
+            self.ended(driver, task, error, Found(), Stages(now))
 
-    def keep(self, frames: SessionFrames) -> None:
-        """See `visit.Host`: no offset waits for these."""
-        if frames.frames:
-            self._deliver(self._encoded((frames,), frames.meter_id, None), lambda: None)
-
-    def unsolicited(self, apdu: bytes, endpoint: str, reply: Callable[[bytes], None]) -> None:
-        """See `visit.Host`: it takes the way of every push."""
-        for push in apdu_pushes(self._tools.pipeline, apdu, endpoint, self.clock.now_ms()):
+    def unsolicited(self, pushes: Sequence[Push], reply: Callable[[bytes], None]) -> None:
+        """See `visit.Host`: they take the way of every push."""
+        for push in pushes:
             self._tools.emitter.push(push, _answer(push.reply, reply))
 
     def _wake(self) -> None:
@@ -287,16 +271,27 @@ class Worker:
                 self._cancel(grant, now_ms)
                 self._look_again(grant.meter_id, now_ms)
                 continue
+            try:
+                driver = driver_of(meter, self._tools.drivers)
+            except JobError as error:
+                self._cancel(grant, now_ms)
+                self._refuse(meter.id, error, now_ms)
+                continue
             line = self._tools.lines.get(meter.id) if dials_in(meter) else None
             if dials_in(meter) and (line is None or not line.free):
                 if line is None:
                     self._jobs.park(meter.id)
                 self._cancel(grant, now_ms, until=now_ms + _LINE_PAUSE_MS)
                 continue
-            self._visit(grant, meter, line)
+            self._visit(grant, driver, meter, line)
 
-    def _visit(self, grant: Grant, meter: Meter, line: Line | None) -> None:
-        visit = Visit(self, meter, line)
+    def _refuse(self, meter_id: str, error: JobError, now_ms: int) -> None:
+        """No visit can do what waits for this meter."""
+        while (task := self._jobs.take(meter_id)) is not None:
+            self._conclude(task, error, now_ms)
+
+    def _visit(self, grant: Grant, driver: Driver, meter: Meter, line: Line | None) -> None:
+        visit = Visit(self, driver, meter, line)
         running = asyncio.get_running_loop().create_task(visit.run())
         self._visits[visit] = running
         self._urgent += grant.urgent
@@ -312,7 +307,7 @@ class Worker:
             shut = grant.segment.shut
             metrics.BREAKER_CHANGES.labels("open" if shut else "closed").inc()
             self._log.warning("segment", name=grant.segment.name, shut=shut, meter=visit.meter.id)
-            self._raise((segment_alarm(visit.meter, now, shut=shut),))
+            self._outcomes.alarm((segment_alarm(visit.meter, now, shut=shut),))
         self._jobs.rest(grant, now, now + _PAUSE_MS if visit.failed else 0)
         if not cancelled:
             self._wake()
@@ -331,65 +326,7 @@ class Worker:
                 self._add(task, now_ms, not_before=now_ms + _LOOK_AGAIN_MS)
                 continue
             error = JobError("job-unknown-meter", f"no meter {meter_id!r} is registered; import it, then redrive the job")
-            self._conclude(task, error, Found(), Stages(now_ms), None, refuse=True)
-
-    def _conclude(
-        self,
-        task: Task,
-        error: Exception | None,
-        found: Found,
-        stages: Stages,
-        frames: SessionFrames | None,
-        *,
-        refuse: bool = False,
-    ) -> None:
-        """Write what was read, then how it ended, then let the offset go."""
-        ticket = task.ticket
-        self._jobs.done(task)
-        try:
-            outgoing = self._encoded(found.readings, task.job.meter_id, ticket)
-        except (CodecError, TooLargeError) as failure:
-            code = failure.code if isinstance(failure, CodecError) else "record-oversized"
-            error, found, outgoing = JobError(code, str(failure)), Found(), []
-        if frames is not None and frames.frames:
-            outgoing += self._encoded((frames,), task.job.meter_id, ticket)
-        meter = self._tools.pipeline.directory.get(task.job.meter_id)
-        result = result_of(task, meter, error, found, stages, self.clock.now_ms())
-        metrics.JOBS.labels(result.outcome.value, result.code).inc()
-        metrics.JOB_SECONDS.observe((result.finished_at - result.started_at) / 1000)
-
-        def finish() -> None:
-            self._let_go(task)
-            if refuse and isinstance(error, JobError):
-                self._tools.offsets.refuse(error.code, error.detail, task.ticket)
-            else:
-                self._tools.offsets.finish(task.ticket)
-
-        def tell() -> None:
-            self._deliver(self._encoded((result,), task.job.meter_id, ticket), finish)
-
-        if outgoing:
-            self._deliver(outgoing, tell)
-        else:
-            tell()
-
-    def _encoded(self, records: Sequence[Record], key: str, ticket: Ticket | None) -> list[Outgoing]:
-        trace, replay_id = ("", "") if ticket is None else (ticket.trace, ticket.replay_id)
-        return self._tools.emitter.encode(records, key, self.clock.now_ms(), trace, replay_id)
-
-    def _deliver(self, outgoing: Sequence[Outgoing], then: Callable[[], None]) -> None:
-        """Send until Kafka has it, then go on."""
-        self._undelivered += 1
-
-        def reported(error: Exception | None) -> None:
-            self._undelivered -= 1
-            if error is None:
-                then()
-                return
-            self._log.warning("result-not-delivered", records=len(outgoing), reason=str(error))
-            heappush(self._again, (self.clock.now_ms() + _DELIVER_AGAIN_MS, next(self._order), outgoing, then))
-
-        self._tools.emitter.send(outgoing, reported)
+            self._conclude(task, error, now_ms, refuse=True)
 
 
 def _answer(octets: bytes, reply: Callable[[bytes], None]) -> Then:

@@ -7,6 +7,7 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from connectors.gateway.counter_ledger import CounterLedger
 from connectors.gateway.keystore import MeterKeys
 from connectors.gateway.relay import partition_of
 from connectors.gateway.reservations import FencedError
+from connectors.protocols.dlms.meter_keys import mark
 from schemas.records import (
     CounterReservation,
+    CountersSeen,
     Identity,
     IdentityKind,
     Job,
@@ -37,7 +40,7 @@ from tests.integration.socket_meters import AK, EK, NAME, TcpMeters, Thing, writ
 pytestmark = [pytest.mark.long, pytest.mark.integration, pytest.mark.timeout(400)]
 
 RUN = uuid.uuid4().hex[:6]
-KEYS = {"ref": MeterKeys(EK, AK)}
+KEYS = {f"ref-{n}": MeterKeys(EK, AK) for n in range(8)}
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +84,20 @@ def test_who_opens_a_partition_reads_what_was_reserved_and_fences_who_had_it(run
     assert second.open(3).reserved[meter, "ref"] == 4_000
 
 
+def test_what_was_seen_of_a_meter_is_read_again(runtime: Runtime) -> None:
+    """Its two clients have a record each, which count together; another key begins anew."""
+    meter, ledger = f"seen-{RUN}", CounterLedger(runtime, BadRecords(runtime))
+    opened = ledger.open(6)
+    first, second = (replace(reservation(1_000, meter), client=client) for client in (1, 2))
+    ledger.reserve(opened, [replace(first, seen=CountersSeen("k", 70, 9)), reservation(1_000, f"{meter}-none")])
+    ledger.reserve(opened, [replace(second, seen=CountersSeen("k", 80, 5), reserved=2_000)])
+    again = ledger.open(6)
+    assert again.seen[meter, "ref"] == CountersSeen("k", 80, 9)
+    assert (f"{meter}-none", "ref") not in again.seen
+    ledger.reserve(again, [replace(first, seen=CountersSeen("new", 1, 2_001), reserved=3_000)])
+    assert ledger.open(6).seen[meter, "ref"] == CountersSeen("new", 1, 2_001)
+
+
 def test_a_thousand_reservations_are_one_transaction(runtime: Runtime) -> None:
     ledger = CounterLedger(runtime, BadRecords(runtime))
     opened = ledger.open(4)
@@ -114,7 +131,7 @@ def fleet(cluster: Cluster) -> Iterator[tuple[list[Meter], list[Thing]]]:
             identities=(Identity(IdentityKind.SYSTEM_TITLE, thing.title.hex().upper()),),
             endpoint=f"tcp://127.0.0.1:{port}",
             template="secure",
-            key_ref="ref",
+            key_ref=f"ref-{n}",
             state=MeterState.NORMAL,
         )
         for n, (thing, port) in enumerate(zip(things, served.ports, strict=True))
@@ -176,7 +193,12 @@ def test_ciphered_meters_are_read_and_a_killed_gateway_uses_no_counter_again(
     written = [record for record in tap.of(CounterReservation) if record.meter_id in known]
     for meter_id, thing in known.items():
         rising = [record.reserved for record in written if record.meter_id == meter_id]
-        assert rising == sorted(set(rising))
+        assert rising == sorted(rising)
+        seen = [record.seen for record in written if record.meter_id == meter_id and record.seen.meter >= 0]
+        assert seen, "how far the meter has counted was not written"
+        assert {record.mark for record in seen} == {mark(EK)}
+        assert [record.meter for record in seen] == sorted(record.meter for record in seen)
+        assert seen[-1].ours <= max(thing.secure.used)
         assert max(thing.secure.used) <= rising[-1]
     tap.look()
 
@@ -217,4 +239,4 @@ def test_a_worker_that_is_paused_and_replaced_uses_no_counter_again(
     for record in tap.of(CounterReservation):
         if record.meter_id in mine:
             by_meter.setdefault(record.meter_id, []).append(record.reserved)
-    assert all(values == sorted(set(values)) for values in by_meter.values()), "a reservation fell"
+    assert all(values == sorted(values) for values in by_meter.values()), "a reservation fell"

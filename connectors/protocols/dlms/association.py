@@ -172,6 +172,9 @@ def associate(config: Association) -> Session[Associated]:
     else:
         found = fields(inner(answer, AARE))
         link = _accepted(found, config)
+    if config.short_names:
+        link = _in_logical_names(link)
+    if config.hls is not None:
         yield from config.hls.authenticate(link, challenge, _challenge(found, config.hls), config.channel)
     if config.channel is not None:
         config.channel.established()
@@ -241,7 +244,8 @@ def _initiate(config: Association) -> bytes:
     key = b"" if channel is None else channel.dedicated_key
     general = channel is not None and channel.general
     dedicated = bytes((1, len(key))) + key if key else b"\0"
-    return b"\x01" + dedicated + _proposal(config.conformance, config.max_receive_pdu, general)
+    blocks = Conformance.GENERAL_BLOCK_TRANSFER if config.gbt_window else 0
+    return b"\x01" + dedicated + _proposal(config.conformance | blocks, config.max_receive_pdu, general)
 
 
 @lru_cache(maxsize=_KEPT)

@@ -100,6 +100,8 @@ class HdlcLink:
         self._turned = False  # the turn came back with octets that are being read
         self._attempts = 0
         self._progress = 0.0
+        self.told: list[tuple[bytes, bytes]] = []
+        """Of what was received last: APDUs that came in UI frames, so are no answers, each after its frame."""
         self._deadline: float | None = None
 
     @property
@@ -141,6 +143,7 @@ class HdlcLink:
         apdus: list[bytes] = []
         replies = b""
         self._turned = False
+        self.told = []
         for frame in self._frames.feed(data, now):
             try:
                 replies += self._take(frame, now, apdus)
@@ -185,6 +188,7 @@ class HdlcLink:
         if control == hdlc.UI:
             if self.opened and not frame.segmented and (apdu := _without_llc(frame.information)):
                 apdus.append(apdu)
+                self.told.append((frame.octets, apdu))
             return b""
         event = Event.I if frame.numbered else _UNNUMBERED.get(control) or _SUPERVISORY.get(control & 0x0F)
         if event is None or event not in TRANSITIONS[self.state]:

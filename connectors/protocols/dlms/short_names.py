@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from connectors.protocols.dlms import axdr, cosem
 from connectors.protocols.dlms.action import Method
 from connectors.protocols.dlms.association import Associated, Conformance
 from connectors.protocols.dlms.client_apdus import Session, access_refused, not_an_answer
 from connectors.protocols.dlms.errors import DecodeError, PeerError
-from connectors.protocols.dlms.get import LIMITS, Attribute, Limits, Selection
+from connectors.protocols.dlms.get import LIMITS, Attribute, Limits
 
 READ_REQUEST, WRITE_REQUEST, READ_RESPONSE, WRITE_RESPONSE = 0x05, 0x06, 0x0C, 0x0D
 ASSOCIATION = 0xFA00
@@ -40,8 +41,18 @@ _METHODS: dict[int, tuple[int, int]] = {
 _EARLIER_METHODS = {(64, 0): (0x28, 2), (72, 0): (0x60, 8)}
 """The same for versions that lie elsewhere: (class, version)."""
 
+_REPLY_TO_HLS = 0xFA00 + 0x58
+"""reply_to_HLS_authentication of the current association, whatever its version."""
+
 _RETURNING = {(12, 3), (12, 4), (12, 8)}
 """Methods that return something: (class, method). They are read, the others written."""
+
+
+class Selects(Protocol):
+    """A selection, such as `get.ByRange`."""
+
+    def encode(self) -> bytes:
+        """Selector and parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +112,7 @@ def read_names(link: Associated, *, limits: Limits = LIMITS) -> Session[ShortNam
 
 
 def sn_get(
-    link: Associated, names: ShortNames, attribute: Attribute, selection: Selection | None = None, *, limits: Limits = LIMITS
+    link: Associated, names: ShortNames, attribute: Attribute, selection: Selects | None = None, *, limits: Limits = LIMITS
 ) -> Session[bytes]:
     """The A-XDR data of `attribute`. PeerError where the meter refuses it."""
     name = names.attribute(attribute)
@@ -113,6 +124,7 @@ def sn_get_list(
     link: Associated, names: ShortNames, attributes: Sequence[Attribute], *, limits: Limits = LIMITS
 ) -> Session[tuple[bytes | PeerError, ...]]:
     """The A-XDR data of each attribute, or the refusal of it; as many in one request as the meter takes."""
+    link = link.short or link
     several = _LIST_LENGTH if Conformance.MULTIPLE_REFERENCES in link.conformance else 1
     if link.max_send_pdu:
         several = max(1, min(several, (link.max_send_pdu - 2) // 3))
@@ -160,6 +172,12 @@ def sn_invoke(
     return None
 
 
+def reply_to_hls(link: Associated, proof: bytes) -> Session[bytes]:
+    """Pass 3 of high level security, and what pass 4 brings: the method is read, with our proof as its parameter."""
+    subject = "12/0.0.40.0.0.255, reply_to_HLS_authentication"
+    return (yield from _read(link, _parameterized(_REPLY_TO_HLS, b"\0" + proof), subject, LIMITS))
+
+
 def _name(name: int) -> bytes:
     return bytes((_VARIABLE,)) + name.to_bytes(2, "big")
 
@@ -180,6 +198,7 @@ def _read_all(
     link: Associated, asked: Sequence[bytes], subject: str, limits: Limits
 ) -> Session[tuple[bytes | PeerError, ...]]:
     """One request to read, in blocks where it is longer than the meter takes, and its answer, in blocks or not."""
+    link = link.short or link
     content = bytes((len(asked),)) + b"".join(asked)
     if not link.max_send_pdu or len(content) < link.max_send_pdu:
         answer = yield bytes((READ_REQUEST,)) + content
@@ -261,6 +280,7 @@ def _joined(octets: bytes, expected: int, subject: str) -> tuple[bytes | PeerErr
 
 
 def _write(link: Associated, name: int, value: bytes, subject: str) -> Session[None]:
+    link = link.short or link
     content = b"\x01" + _name(name) + b"\x01" + value
     if not link.max_send_pdu or len(content) < link.max_send_pdu:
         answer = yield bytes((WRITE_REQUEST,)) + content

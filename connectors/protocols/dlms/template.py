@@ -17,8 +17,11 @@ ALARM_KINDS = frozenset(
 
 SEVERITIES = frozenset(("UNKNOWN", "INFO", "WARNING", "CRITICAL"))
 IDENTITY_KINDS = ("SYSTEM_TITLE", "LOGICAL_DEVICE_NAME", "SERIAL")
-AUTHS = ("none", "low", "hls-md5", "hls-sha1", "hls-gmac", "hls-sha256")
+AUTHS = ("none", "low", "hls-md5", "hls-sha1", "hls-gmac", "hls-sha256", "hls-ecdsa")
 SECURITIES = ("none", "authenticated", "encrypted", "both")
+REFERENCINGS = ("ln", "sn")
+CIPHERINGS = ("service", "general", "general-ciphering")
+KEY_INFOS = ("identified", "wrapped", "one-pass", "static")
 LAYOUTS = ("object-list", "push-setup", "list", "tagged", "positional")
 
 QUIRKS = {
@@ -132,6 +135,48 @@ class PullTemplate:
     """What else may associate, by the market's name for it, to client address. Facts: `client` is who we are."""
     registers: tuple[str, ...] = ()
     """class/OBIS/attribute."""
+    referencing: str = "ln"
+    """One of `REFERENCINGS`: logical names, or short names as older meters have them."""
+    ciphering: str = "service"
+    """One of `CIPHERINGS`, the APDU around a protected one: glo- or ded- of the service; general-glo or general-ded, with
+    the system title; general-ciphering, with both system titles and word of the key. `dedicated` makes ded- of glo-.
+    """
+    key_info: str = "identified"
+    """One of `KEY_INFOS`, the key of general-ciphering: the global one, one wrapped under the master key, or one agreed on
+    by an ephemeral key of the sender's (C(1e, 1s)) or by static keys (C(0e, 2s)).
+    """
+    signed: bool = False
+    """Whether requests and answers are signed, too (general-signing)."""
+    gbt_window: int = 0
+    """General block transfer: blocks that the meter may stream before it waits, 1 to 63; 0 does not propose it."""
+    challenge_octets: int = 32
+    """Of our challenge in high level security, 8 to 64; ECDSA has 32 at least. Some meters take 16 at most."""
+    hdlc_physical: int | None = None
+    """HDLC: the lower address, of the meter on its bus; None has the upper one alone."""
+    hdlc_octets: int = 0
+    """HDLC: of the meter's address, 1, 2 or 4; 0 is the shortest that fits."""
+    hdlc_information: int = 128
+    """HDLC: octets of information in a frame that are proposed each way; 128 is what goes without saying."""
+    hdlc_window: int = 1
+    """HDLC: frames in a row that are proposed each way, 1 to 7."""
+
+
+def contradiction(pull: PullTemplate) -> str:
+    """Why no association can be as this says, and what to change; "" where one can."""
+    suited = pull.auth == "hls-ecdsa" or pull.signed or pull.key_info in ("one-pass", "static")
+    encrypted, ciphered = pull.security in ("encrypted", "both"), pull.security != "none"
+    wrong = (
+        (suited and pull.suite == 0, "signatures and key agreement are of suites 1 and 2: set suite"),
+        (pull.dedicated and not encrypted, "a dedicated key must travel encrypted: set security to both"),
+        (pull.dedicated and pull.ciphering == "general-ciphering",
+         "general-ciphering names its own key: leave dedicated out, or set ciphering to general"),
+        (pull.ciphering != "service" and not ciphered, f"ciphering {pull.ciphering} protects nothing: set security"),
+        (pull.signed and not ciphered, "signed APDUs travel in a ciphered association: set security"),
+        (pull.key_info != "identified" and pull.ciphering != "general-ciphering",
+         f"key_info {pull.key_info} is of general-ciphering: set ciphering to it, or leave key_info out"),
+        (pull.auth == "hls-ecdsa" and pull.challenge_octets < 32, "a challenge for hls-ecdsa has 32 octets at least"),
+    )  # fmt: skip
+    return next((why for applies, why in wrong if applies), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from connectors.gateway.counter_ledger import later
 from connectors.gateway.reservations import FencedError, Key, Opened
-from schemas.records import CounterReservation
+from schemas.records import CounterReservation, CountersSeen
 
 
 @dataclass
@@ -16,6 +17,7 @@ class Shared:
     reserved: dict[int, dict[Key, int]] = field(default_factory=dict)
     owners: dict[int, Opened] = field(default_factory=dict)
     written: list[CounterReservation] = field(default_factory=list)
+    seen: dict[Key, CountersSeen] = field(default_factory=dict)
 
 
 class FakeLedger:
@@ -29,7 +31,7 @@ class FakeLedger:
         self.transactions = 0
 
     def open(self, partition: int) -> Opened:
-        opened = Opened(partition, dict(self.shared.reserved.get(partition, {})))
+        opened = Opened(partition, dict(self.shared.reserved.get(partition, {})), seen=dict(self.shared.seen))
         self.shared.owners[partition] = opened
         return opened
 
@@ -44,8 +46,11 @@ class FakeLedger:
                 self.shared.written.append(record)
                 kept = self.shared.reserved.setdefault(partition, {})
                 key = record.meter_id, record.key_ref
-                assert record.reserved > kept.get(key, 0)
+                told = record.seen != self.shared.seen.get(key, CountersSeen())
+                assert record.reserved > kept.get(key, 0) or (told and record.reserved == kept[key])
                 kept[key] = record.reserved
+                if record.seen.mark:
+                    self.shared.seen[key] = later(self.shared.seen.get(key, record.seen), record.seen)
         if failure is not None:
             raise failure
 

@@ -7,7 +7,9 @@ from typing import Any, cast
 import pytest
 
 from connectors.gateway.datagrams import DatagramLink
+from connectors.gateway.drivers.dlms_wrapper import WrapperFraming
 from connectors.gateway.errors import JobError
+from connectors.gateway.session import LinkTerms
 from streams.runtime.clock import ManualClock
 from tests.unit.connectors.gateway.builders import NOW, wrapped
 
@@ -37,7 +39,7 @@ class Bench:
         self.clock = ManualClock(NOW)
         self.wire = Wire()
         self.ended: list[tuple[Any, Exception | None]] = []
-        self.link = DatagramLink(self.clock, 16, 1, 30, lambda *_: None, lambda: None, patience_s=2)
+        self.link = DatagramLink(WrapperFraming(16, 1), LinkTerms(self.clock, 30, lambda *_: None, lambda: None, 2))
         self.link.connection_made(cast("asyncio.BaseTransport", self.wire))
         self.link.run(self._session(asks), lambda result, error: self.ended.append((result, error)))
 

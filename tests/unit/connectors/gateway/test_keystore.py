@@ -1,20 +1,39 @@
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
+import os
+import sqlite3
 import stat
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
 from connectors.gateway.errors import KeyStoreError
-from connectors.gateway.keystore import FileKeyStore, MeterKeys, NoKeys, create_master_key, master_key, open_key_store
+from connectors.gateway.keystore import (
+    FileKeyStore,
+    FolderKeyStore,
+    MeterKeys,
+    NoKeys,
+    create_master_key,
+    master_key,
+    open_key_store,
+)
 from streams.runtime.clock import ManualClock
 from streams.runtime.settings import Gateway
 
 MASTER = bytes(range(32))
 SECRET = bytes.fromhex("00112233445566778899AABBCCDDEEFF")
 KEYS = MeterKeys(ek=SECRET, ak=b"\x01" * 16, password=b"12345678")
+NEW = MeterKeys(ek=b"\x07" * 16)
+EVERYTHING = MeterKeys(
+    SECRET, b"\1" * 16, b"word", b"\2" * 16, b"\3" * 16, b"\4" * 32, b"\5" * 48, b"\6" * 900, b"\7" * 64, b"\x08" * 96, "m1"
+)
 
 
 @pytest.fixture
@@ -25,7 +44,9 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "keys",
     [
-        pytest.param(KEYS, id="all"),
+        pytest.param(EVERYTHING, id="all"),
+        pytest.param(KEYS, id="symmetric"),
+        pytest.param(MeterKeys(meter_agreement=b"\x08" * 64, meter="Zähler 7"), id="the-last-alone"),
         pytest.param(MeterKeys(password=b""), id="empty-password-is-not-none"),
         pytest.param(MeterKeys(ek=SECRET), id="encryption-key-only"),
         pytest.param(MeterKeys(), id="nothing"),
@@ -86,35 +107,43 @@ def test_a_broken_file_leaves_a_running_reader_what_it_has(path: Path) -> None:
     clock = ManualClock()
     FileKeyStore.open(path, MASTER).put_many({"m1": KEYS})
     reader = FileKeyStore.open(path, MASTER, clock)
-    path.write_text("{")
+    broken = path.with_name("broken")
+    broken.write_text("{")
+    broken.replace(path)
     clock.advance(1.0)
     assert not reader.refresh()
     assert reader.get("m1") == KEYS
 
 
-def _exchange(content: dict[str, dict[str, str]]) -> None:
-    entries = content["entries"]
-    entries["m1"], entries["m2"] = entries["m2"], entries["m1"]
+EXCHANGED = "UPDATE entries SET sealed = (SELECT sealed FROM entries AS e WHERE e.ref != entries.ref)"
+SHORTENED = "UPDATE entries SET sealed = x'0000'"
 
 
-def _shorten(content: dict[str, dict[str, str]]) -> None:
-    content["entries"]["m1"] = "AAAA"
-
-
-@pytest.mark.parametrize("alter", [_exchange, _shorten])
-def test_an_altered_entry_is_refused(path: Path, alter: object) -> None:
+@pytest.mark.parametrize("statement", [EXCHANGED, SHORTENED], ids=["exchanged", "shortened"])
+def test_an_altered_entry_is_refused(path: Path, statement: str) -> None:
     FileKeyStore.open(path, MASTER).put_many({"m1": KEYS, "m2": MeterKeys(ek=b"\2" * 16)})
-    content = json.loads(path.read_text())
-    alter(content)  # type: ignore[operator]  # the two functions above
-    path.write_text(json.dumps(content))
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute(statement)
     store = FileKeyStore.open(path, MASTER)
     with pytest.raises(KeyStoreError, match="'m1' was altered"):
         store.get("m1")
 
 
+def test_a_key_that_is_proposed_is_no_key_yet(path: Path) -> None:
+    """Nor can the file be altered so that it is."""
+    store = FileKeyStore.open(path, MASTER)
+    store.put_many({"m1": KEYS})
+    store.propose("m1", NEW)
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE entries SET sealed = (SELECT sealed FROM changes)")
+    with pytest.raises(KeyStoreError, match="'m1' was altered"):
+        FileKeyStore.open(path, MASTER).get("m1")
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        pytest.param("SQLite format 3\0", "cannot be used", id="no-database"),
         pytest.param("{", "cannot be read", id="no-json"),
         pytest.param("[]", "no key store", id="no-object"),
         pytest.param('{"format": "other", "entries": {}}', "no key store", id="another-format"),
@@ -170,3 +199,108 @@ def test_the_settings_decide_which_store(tmp_path: Path) -> None:
     assert NoKeys().get("m1") is None
     given = Gateway(key_file=str(tmp_path / "keys.json"), master_key=SecretStr(MASTER.hex()))
     assert isinstance(open_key_store(given), FileKeyStore)
+    given = Gateway(key_file=str(tmp_path))
+    assert isinstance(open_key_store(given), FolderKeyStore)
+
+
+# -- imports -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_an_import_leaves_out_stays(path: Path) -> None:
+    store = FileKeyStore.open(path, MASTER)
+    store.put_many({"m1": MeterKeys(SECRET, b"\1" * 16, meter="m1")})
+    store.put_many({"m1": MeterKeys(meter_signing=b"\2" * 64)})
+    assert store.get("m1") == MeterKeys(SECRET, b"\1" * 16, meter_signing=b"\2" * 64, meter="m1")
+    assert store.owner("m1") == "m1"
+    assert store.owner("m2") == ""
+
+
+def test_keys_of_one_meter_are_not_given_to_another(path: Path) -> None:
+    store = FileKeyStore.open(path, MASTER)
+    store.put_many({"ref": MeterKeys(SECRET, meter="m1")})
+    with pytest.raises(KeyStoreError, match="those of meter m1, not of m2") as caught:
+        store.put_many({"other": KEYS, "ref": MeterKeys(b"\1" * 16, meter="m2")})
+    assert SECRET.hex() not in str(caught.value)
+    assert "other" not in FileKeyStore.open(path, MASTER)
+    assert store.owner("ref") == "m1"
+
+
+@pytest.mark.parametrize("count", [3, 1_500], ids=["in-place", "by-a-copy"])
+def test_a_reader_goes_on_while_another_writes(path: Path, count: int) -> None:
+    clock = ManualClock()
+    writer = FileKeyStore.open(path, MASTER)
+    writer.put_many({"m1": KEYS})
+    reader = FileKeyStore.open(path, MASTER, clock)
+    before = path.stat().st_ino
+    writer.put_many({f"n{number}": NEW for number in range(count)})
+    assert (path.stat().st_ino == before) == (count < 1_000)
+    assert reader.get("m1") == KEYS
+    clock.advance(1.0)
+    assert reader.get(f"n{count - 1}") == NEW
+    assert len(reader) == count + 1
+    assert [item.name for item in path.parent.iterdir() if item.suffix != ".lock"] == ["keys.json"]
+
+
+def test_threads_share_a_store(path: Path) -> None:
+    store = FileKeyStore.open(path, MASTER)
+    store.put_many({f"m{number}": KEYS for number in range(50)})
+    wrong: list[object] = []
+
+    def read() -> None:
+        for number in range(50):
+            found = store.get(f"m{number}")
+            if found != KEYS:
+                wrong.append(found)
+
+    def write() -> None:
+        for number in range(10):
+            store.put_many({f"n{number}": NEW})
+
+    threads = [threading.Thread(target=work) for work in (read, write, read, read)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+async def test_opening_reads_no_entry(path: Path) -> None:
+    """However many there are: nothing is read but the check, so that no event loop waits for a fleet's keys."""
+    FileKeyStore.open(path, MASTER).put_many({f"m{number}": KEYS for number in range(2_000)})
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE entries SET sealed = x'00' WHERE ref != 'm7'")
+    store = await asyncio.to_thread(FileKeyStore.open, path, MASTER)
+    assert store.get("m7") == KEYS
+    assert len(store) == 2_000
+
+
+# -- the format before ---------------------------------------------------------------------------------------------------
+
+
+def _sealed_before(ref: str, plain: bytes) -> str:
+    nonce = os.urandom(12)
+    return base64.b64encode(nonce + AESGCM(MASTER).encrypt(nonce, plain, ref.encode())).decode()
+
+
+@pytest.fixture
+def before(path: Path) -> Path:
+    """As release hes-keys-1 wrote it: three fields by their length, each entry sealed under its name."""
+    plain = b"".join((len(value) + 1).to_bytes(2) + value for value in (SECRET, b"\x01" * 16, b"12345678"))
+    entries = {"m1": _sealed_before("m1", plain), "m2": _sealed_before("m1", plain)}
+    content = {"format": "hes-keys-1", "check": _sealed_before("\0check", b"\0" * 6), "entries": entries}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_file_of_the_format_before_is_read_and_then_is_of_this(before: Path) -> None:
+    store = FileKeyStore.open(before, MASTER)
+    assert store.get("m1") == KEYS
+    with pytest.raises(KeyStoreError, match="'m2' was altered"):
+        store.get("m2")
+    assert before.read_bytes()[:1] == b"{"
+    store.put_many({"m3": NEW})
+    assert before.read_bytes()[:6] == b"SQLite"
+    again = FileKeyStore.open(before, MASTER)
+    assert (again.get("m1"), again.get("m3"), len(again)) == (KEYS, NEW, 3)
+    with pytest.raises(KeyStoreError, match="master key is not the one"):
+        FileKeyStore.open(before, b"\1" * 32)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from connectors.gateway.drivers.dlms_wrapper import WrapperFraming
 from connectors.gateway.lines import LentTransport, Lines
-from connectors.gateway.session import MeterLink
+from connectors.gateway.session import LinkTerms, MeterLink
 from schemas.records import Identity, IdentityKind, Meter
 from tests.unit.connectors.gateway.builders import directory, meter, reading, wrapped
 from tests.unit.connectors.gateway.test_deliveries import turn
@@ -73,7 +74,8 @@ class Bench(ListenerBench):
         self.unasked: list[bytes] = []
 
     def link(self) -> MeterLink:
-        return MeterLink(self.clock, 16, 1, 30, lambda *frame: self.unasked.append(frame[2]), lambda: None)
+        terms = LinkTerms(self.clock, 30, lambda _, apdu: self.unasked.append(apdu), lambda: None)
+        return MeterLink(WrapperFraming(16, 1), terms)
 
 
 async def test_a_connection_is_a_line_once_its_meter_has_pushed() -> None:

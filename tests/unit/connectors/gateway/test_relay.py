@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]  # no type hints upstream
 
+from connectors.gateway.drivers.dlms_wrapper import WrapperFraming
 from connectors.gateway.relay import Member, Relay, address_in, client_id, partition_of
-from connectors.gateway.session import MeterLink
+from connectors.gateway.session import LinkTerms, MeterLink
 from schemas.records import Meter
 from tests.unit.connectors.gateway.builders import meter, reading, wrapped
 from tests.unit.connectors.gateway.test_lines import Bench as Listening
@@ -111,7 +112,7 @@ async def test_a_meter_at_the_wrong_door_is_read_by_the_worker_that_has_its_jobs
     line = owner.line()
     assert (line.endpoint.partition(":")[0], line.adopted) == ("127.0.0.1", True)
 
-    link, ended = MeterLink(owner.side.clock, 16, 1, 30, lambda *_: None, lambda: None), []
+    link, ended = MeterLink(WrapperFraming(16, 1), LinkTerms(owner.side.clock, 30, lambda *_: None, lambda: None)), []
 
     def asks() -> Any:
         return (yield b"\xc0\x01\xc1")

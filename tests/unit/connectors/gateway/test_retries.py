@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from connectors.gateway.drivers.dlms_faults import dlms_fault
 from connectors.gateway.errors import JobError
 from connectors.gateway.retries import Failure, failure_of, pause_ms, tells_of_network
 from connectors.protocols.dlms.errors import CipherError, DecodeError, FramingError, PeerError
@@ -25,11 +26,12 @@ from connectors.protocols.dlms.errors import CipherError, DecodeError, FramingEr
         pytest.param(FramingError("link-timeout", ""), Failure.RETRYABLE, True, id="link-timeout"),
         pytest.param(CipherError("cipher-authentication", ""), Failure.FINAL, False, id="wrong-key"),
         pytest.param(DecodeError("dlms-axdr", ""), Failure.FINAL, False, id="nonsense"),
-        pytest.param(RuntimeError(), Failure.FINAL, False, id="bug"),
     ],
 )
 def test_classes(error: Exception, failure: Failure, network: bool) -> None:
-    assert (failure_of(error), tells_of_network(error)) == (failure, network)
+    fault = error if isinstance(error, JobError) else dlms_fault(error)
+    assert fault is not None
+    assert (failure_of(fault), tells_of_network(fault)) == (failure, network)
 
 
 @pytest.mark.parametrize(

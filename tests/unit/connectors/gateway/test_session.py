@@ -6,8 +6,9 @@ from typing import Any, cast
 
 import pytest
 
+from connectors.gateway.drivers.dlms_wrapper import WrapperFraming
 from connectors.gateway.errors import JobError
-from connectors.gateway.session import MeterLink
+from connectors.gateway.session import LinkTerms, MeterLink
 from connectors.protocols.dlms.errors import FramingError, PeerError
 from schemas.records import Direction
 from streams.runtime.clock import ManualClock
@@ -42,13 +43,13 @@ class Bench:
         self.pushed: list[bytes] = []
         self.spilled: list[int] = []
         self.ended: list[tuple[Any, Exception | None]] = []
-        self.link = MeterLink(self.clock, 16, 1, 30, self._push, self._spill)
+        self.link = MeterLink(WrapperFraming(16, 1), LinkTerms(self.clock, 30, self._push, self._spill))
         self.link.connection_made(cast("asyncio.Transport", self.wire))
 
     def run(self, session: Generator[bytes, bytes, Any]) -> None:
         self.link.run(session, lambda result, error: self.ended.append((result, error)))
 
-    def _push(self, _source: int, _destination: int, apdu: bytes) -> None:
+    def _push(self, _frame: bytes, apdu: bytes) -> None:
         self.pushed.append(apdu)
 
     def _spill(self) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from connectors.gateway.deliveries import Deliveries
+from connectors.gateway.drivers.dlms import DlmsDriver, DlmsTools
+from connectors.gateway.drivers.table import drivers_of
 from connectors.gateway.intake import BULK, URGENT, Ticket
 from connectors.gateway.keystore import MeterKeys
 from connectors.gateway.lines import Lines
@@ -136,12 +138,21 @@ class Bench:
             most_raised=1_000,
             pause_s=10,
         )
+        self.driver = DlmsDriver(
+            DlmsTools(
+                self.clock,
+                bytes.fromhex("4845530000000001"),
+                FakeKeys(keys or {}),
+                load_templates(),
+                self.pipeline,
+                self.counters,
+            )
+        )
         self.worker = Worker(
             Tools(
                 Gateway(**settings),
                 self.clock,
-                FakeKeys(keys or {}),
-                load_templates(),
+                drivers_of((self.driver,)),
                 self.pipeline,
                 emitter(self.publisher, self.deliveries),
                 self.deliveries,
@@ -306,7 +317,7 @@ async def test_the_offset_goes_only_after_readings_and_then_result_are_in_kafka(
     bench = Bench(registered())
     bench.put(job(Operation.READ_CLOCK))
     await bench.run(deliver=False)
-    assert [topic for topic, *_ in bench.publisher.sent] == ["hes.events.bulk", "hes.frames", "hes.frames"]
+    assert [topic for topic, *_ in bench.publisher.sent] == ["hes.events.bulk", "hes.frames"]
     assert bench.worker.busy
     bench.publisher.deliver()
     await bench.run(deliver=False)
@@ -315,6 +326,21 @@ async def test_the_offset_goes_only_after_readings_and_then_result_are_in_kafka(
     await bench.run(deliver=False)
     assert bench.offsets.finished == ["j1"]
     assert not bench.worker.busy
+
+
+async def test_the_offset_waits_for_the_frames_too() -> None:
+    bench = Bench(registered())
+    bench.put(job(Operation.READ_CLOCK))
+    await bench.run(deliver=False)
+    first, frames = bench.publisher.waiting
+    bench.publisher.waiting = [first]
+    for _ in range(3):
+        bench.publisher.deliver()
+        await bench.run(deliver=False)
+    assert (bench.ended(), bench.offsets.finished) == ([("j1", Outcome.DONE, "")], [])
+    frames(None)
+    await bench.run(deliver=False)
+    assert (bench.offsets.finished, bench.worker.busy) == (["j1"], False)
 
 
 async def test_what_kafka_does_not_take_is_sent_again_with_the_same_ids() -> None:
@@ -338,12 +364,9 @@ async def test_the_frames_of_a_session_are_kept_and_its_password_is_not() -> Non
     await bench.run()
     assert bench.ended() == [("j1", Outcome.DONE, "")]
     kept = [record for record in bench.publisher.records("hes.frames") if isinstance(record, SessionFrames)]
-    assert [(part.kind, part.job_id, part.meter_id) for part in kept] == [
-        (SessionKind.PULL, "j1", "m1"),
-        (SessionKind.PULL, "", "m1"),
-    ]
+    assert [(part.kind, part.job_id, part.meter_id) for part in kept] == [(SessionKind.PULL, "j1", "m1")]
     ways = [frame.direction for frame in kept[0].frames]
-    assert ways == [Direction.TO_METER, Direction.FROM_METER] * 2
+    assert ways == [Direction.TO_METER, Direction.FROM_METER] * 3
     on_the_wire = b"".join(bench.network.wires[0].sent)
     assert PASSWORD in on_the_wire
     for _, _, value, _ in bench.publisher.sent:
@@ -569,7 +592,7 @@ async def test_a_bug_in_one_session_is_a_result_and_the_worker_goes_on(monkeypat
     def broken(*_: object) -> Any:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("connectors.gateway.visit.perform", broken)
+    monkeypatch.setattr("connectors.gateway.drivers.dlms.perform", broken)
     bench = Bench(registered())
     bench.put(job(Operation.READ_CLOCK))
     await bench.run(1)

@@ -262,7 +262,7 @@ def secured_bench(there: Secured, shared: Shared | None = None, pull: PullTempla
     keys = {"ref": MeterKeys(EK, AK)}
     bench = Bench(known, network=Wires({4059: there}), keys=keys, attempts=1)
     templates = {"secure": Template("secure", push=PushTemplate(), pull=pull)}
-    bench.worker._tools = replace(bench.worker._tools, templates=templates)
+    bench.driver._tools = replace(bench.driver._tools, templates=templates)
     if shared is not None:
         bench.ledger.shared = shared
     return bench

@@ -32,7 +32,13 @@ EXCEPTION_CIPHERING, EXCEPTION_COUNTER = bytes.fromhex("D8 01 05"), bytes.fromhe
 PLAIN_AARQ = bytes.fromhex("60 1D A1 09 06 07 60 85 74 05 08 01 01 BE 10 04 0E 01 00 00 00 06 5F 1F 04 00 00 7E 1F FF FF")
 REJECTED = bytes.fromhex("61 17 A1 09 06 07 60 85 74 05 08 01 01 A2 03 02 01 01 A3 05 A1 03 02 01 01")
 REPLY_TO_HLS = bytes.fromhex("00 0F 00 00 28 00 00 FF 01")
+SHORT_REPLY_TO_HLS = bytes.fromhex("05 01 04 FA 58 00 09")
+"""As jDLMS' client asks it: FA00 and 58, read with a parameter."""
 GENERAL_GLO, GENERAL_DED = 0xDB, 0xDC
+
+
+def _dedicated(tag: int) -> bool:
+    return 0xD0 <= tag < 0xD8 or tag == GENERAL_DED or 0x45 <= tag <= 0x58
 
 
 class CurvePair:
@@ -99,7 +105,7 @@ class SecureMeter:
         self.broadcast = b""
         self.pair: CurvePair | None = None  # for signatures
         self.client_point = b""
-        self.general = False
+        self.short: Callable[[bytes], bytes] | None = None  # with short names: what answers a read or write
         self.counter, self.fresh_counter, self.heard, self.fresh_heard = 100, 0, -1, -1
         self.client, self.dedicated, self.cs, self.sc, self.mechanism = b"", b"", b"", b"", 0
         self.requests: list[bytes] = []
@@ -127,10 +133,13 @@ class SecureMeter:
         answer = self._service(plain)
         if apdu[0] in (GENERAL_GLO, GENERAL_DED):
             return self.cipher(answer, apdu[0])
-        return self.cipher(answer, answer[0] + (0x10 if 0xD0 <= apdu[0] < 0xD8 else 0x08))
+        steps = (0x08, 0x10) if self.short is None else (0x20, 0x40)
+        return self.cipher(answer, answer[0] + steps[_dedicated(apdu[0])])
 
     def _service(self, plain: bytes) -> bytes:
         self.plain.append(plain)
+        if self.short is not None:
+            return self._reply_short(plain) if plain[:7] == SHORT_REPLY_TO_HLS else self.short(plain)
         if plain[0] == 0xC3 and plain[3:12] == REPLY_TO_HLS:
             return self._reply(plain)
         return self.inner.exchange(plain)
@@ -140,7 +149,7 @@ class SecureMeter:
     def _associate(self, apdu: bytes) -> bytes:
         self.dedicated, self.fresh_counter, self.fresh_heard = b"", 0, -1
         settings = GXDLMSSettings(True, None)
-        settings.setUseLogicalNameReferencing(True)
+        settings.setUseLogicalNameReferencing(self.short is None)
         settings.cipher = GXCiphering(self.title)
         settings.cipher.blockCipherKey, settings.cipher.authenticationKey = self.ek, self.ak
         settings.cipher.setDedicatedKey(None)
@@ -163,7 +172,7 @@ class SecureMeter:
         if self.policy:
             initiate = self.cipher(initiate, 0x28)
         self.sc = secrets.token_bytes(16)
-        parts = [bytes.fromhex("A1 09 06 07 60 85 74 05 08 01") + (b"\x03" if self.policy else b"\x01")]
+        parts = [bytes.fromhex("A1 09 06 07 60 85 74 05 08 01") + self._context()]
         parts.append(bytes.fromhex("A2 03 02 01 00 A3 05 A1 03 02 01") + (b"\x0e" if self.mechanism > 1 else b"\0"))
         parts.append(b"\xa4\x0a\x04\x08" + self.title)
         if self.mechanism > 1:
@@ -172,6 +181,15 @@ class SecureMeter:
         parts.append(b"\xbe" + bytes((len(initiate) + 2,)) + b"\x04" + bytes((len(initiate),)) + initiate)
         body = b"".join(parts)
         return b"\x61" + (bytes((len(body),)) if len(body) < 128 else b"\x81" + bytes((len(body),))) + body
+
+    def _context(self) -> bytes:
+        return bytes((1 + (self.short is not None) + 2 * (self.policy > 0),))
+
+    def _reply_short(self, plain: bytes) -> bytes:
+        if not self._proved(plain[8:]):
+            return bytes.fromhex("0C 01 01 03")
+        ours = self.alter_proof(self._prove())
+        return b"\x0c\x01\x00\x09" + bytes((len(ours),)) + ours
 
     def _reply(self, plain: bytes) -> bytes:
         assert plain[12:14] == b"\x01\x09"
@@ -207,7 +225,7 @@ class SecureMeter:
     # -- ciphering ------------------------------------------------------------------------------------------------------
 
     def cipher(self, plain: bytes, tag: int, *, counter: int | None = None, policy: int | None = None) -> bytes:
-        dedicated = 0xD0 <= tag < 0xD8 or tag == GENERAL_DED
+        dedicated = _dedicated(tag)
         if dedicated:
             self.fresh_counter += 1
             counter = self.fresh_counter if counter is None else counter
@@ -225,7 +243,7 @@ class SecureMeter:
             if apdu[2:10] != self.client:
                 raise ValueError("title")
             at = 10
-        dedicated = 0xD0 <= tag < 0xD8 or tag == GENERAL_DED
+        dedicated = _dedicated(tag)
         size = apdu[at]
         at += 1 if size < 0x80 else 1 + (size & 0x7F)
         content = apdu[at:]

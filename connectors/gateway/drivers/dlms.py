@@ -1,0 +1,223 @@
+"""DLMS/COSEM as the worker has it: keys and counters looked up, association opened, jobs done over it, released."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import structlog
+
+from connectors.gateway.access import Access, access_of
+from connectors.gateway.conversation import apdu_pushes
+from connectors.gateway.datagrams import DatagramLink
+from connectors.gateway.drivers.dlms_faults import dlms_fault
+from connectors.gateway.drivers.dlms_hdlc_link import HdlcMeterLink
+from connectors.gateway.drivers.dlms_operations import check, perform
+from connectors.gateway.drivers.dlms_order import DlmsOrder
+from connectors.gateway.drivers.dlms_profiles import finish
+from connectors.gateway.drivers.dlms_shapes import Shapes
+from connectors.gateway.drivers.dlms_wrapper import WrapperFraming
+from connectors.gateway.drivers.port import Found, Order, Way
+from connectors.gateway.drivers.stepping import run_steps
+from connectors.gateway.errors import JobError
+from connectors.gateway.keystore import KeyStore
+from connectors.gateway.pipeline import Pipeline, Push
+from connectors.gateway.reservations import Counting, Reservations
+from connectors.gateway.session import LinkTerms, MeterLink
+from connectors.gateway.zones import zone_for, zone_of
+from connectors.protocols.dlms.association import Associated, Association, associate, release
+from connectors.protocols.dlms.client_apdus import Session, T
+from connectors.protocols.dlms.errors import DlmsError
+from connectors.protocols.dlms.hdlc_parameters import Parameters, Stations
+from connectors.protocols.dlms.invocation_counter import read_invocation_counter
+from connectors.protocols.dlms.meter_keys import mark
+from connectors.protocols.dlms.quirks import proposed
+from connectors.protocols.dlms.speaking import spoken
+from connectors.protocols.dlms.template import Template
+from schemas.records import Job, Meter
+from schemas.records import Protocol as MeterProtocol
+from streams.runtime.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class DlmsTools:
+    """What the driver works with."""
+
+    clock: Clock
+    title: bytes
+    """Our system title."""
+    keys: KeyStore
+    templates: Mapping[str, Template]
+    pipeline: Pipeline
+    counters: Reservations
+
+
+class DlmsDriver:
+    """See `port.Driver`."""
+
+    protocol = MeterProtocol.DLMS
+
+    def __init__(self, tools: DlmsTools) -> None:
+        self._tools = tools
+        self._shapes = Shapes()
+
+    def order(self, job: Job, meter: Meter) -> DlmsOrder:
+        """See `port.Driver`."""
+        tools = self._tools
+        template = tools.templates.get(meter.template or "generic")
+        if template is None:
+            detail = f"meter {meter.id} names the template {meter.template!r}, which is not loaded"
+            raise JobError("template-missing", detail)
+        if meter.time_zone and zone_of(meter.time_zone) is None:
+            detail = f"meter {meter.id} has the time zone {meter.time_zone!r}, which is no IANA name"
+            raise JobError("time-zone-unknown", detail)
+        order = DlmsOrder(job, meter, template, zone_for(meter, template), tools.clock.now_ms, self._shapes)
+        check(order)
+        return order
+
+    def call(self, order: Order) -> DlmsCall:
+        """See `port.Driver`."""
+        return DlmsCall(self._tools, _own(order))
+
+    def fault(self, error: Exception) -> JobError | None:
+        """See `port.Driver`."""
+        return dlms_fault(error)
+
+    def finish(self, founds: Sequence[Found]) -> list[JobError | None]:
+        """See `port.Driver`."""
+        return finish(founds)
+
+    def pushes(self, message: bytes, endpoint: str, received_at: int) -> list[Push]:
+        """See `port.Driver`."""
+        return apdu_pushes(self._tools.pipeline, message, endpoint, received_at)
+
+
+class DlmsCall:
+    """See `port.Call`. One association; before it one of the public client where our counters are to be checked."""
+
+    def __init__(self, tools: DlmsTools, order: DlmsOrder) -> None:
+        self._tools = tools
+        self._meter, self._template, self._shapes = order.meter, order.template, order.shapes
+        self._pull = order.template.pull
+        # Before anyone connects: a missing key is nothing to bother the meter with.
+        self._access: Access = access_of(order.meter, self._pull, tools.keys, tools.title)
+        self._counting: Counting | None = None
+        self._config = Association()
+        self._associated: Associated | None = None
+        self._framing: WrapperFraming | None = None
+        self._link: MeterLink | None = None
+        self._way: Way | None = None
+        if self._pull.transport == "HDLC":
+            self._check_hdlc()
+        self.tells_secret = self._access.tells_secret
+        """See `port.Call`."""
+
+    def link(self, terms: LinkTerms, *, datagrams: bool) -> MeterLink:
+        """See `port.Call`."""
+        pull = self._pull
+        if pull.transport == "HDLC":
+            size, window = pull.hdlc_information, pull.hdlc_window
+            return HdlcMeterLink(self._stations, Parameters(size, size, window, window), terms)
+        self._framing = WrapperFraming(pull.client, pull.server)
+        return (DatagramLink if datagrams else MeterLink)(self._framing, terms)
+
+    async def open(self, way: Way) -> None:
+        """See `port.Call`."""
+        self._way = way
+        access = self._access
+        if access.counted:
+            ask = partial(self._ask, way) if access.pull.counter is not None else None
+            counters = self._tools.counters
+            under = None if access.keys is None else mark(access.keys.ek)
+            self._counting = await counters.counting(way.partition, self._meter, access.pull.client, ask, mark=under)
+        try:
+            await self._reach(way, access.pull.client)
+            self._config = access.association(self._counting)
+            if self._template.quirks:
+                conformance = proposed(self._template.quirks, self._config.conformance)
+                self._config = replace(self._config, conformance=conformance)
+            self._associated = await self._drive(associate(self._config))
+            self._associated.names = self._shapes.names(self._meter, self._tools.clock.now_ms())
+        except Exception:
+            if self._counting is not None:
+                self._tools.counters.doubt(self._counting)
+            raise
+
+    async def perform(self, order: Order, found: Found) -> None:
+        """See `port.Call`."""
+        if self._associated is None or self._way is None:
+            raise RuntimeError("a job on a call that is not open")
+        link, known = self._associated, self._associated.names
+        try:
+            await run_steps(perform(link, _own(order), found), self._drive, self._way.rest)
+        finally:
+            if link.names is not None and link.names is not known:
+                self._shapes.keep_names(self._meter, link.names, self._tools.clock.now_ms())
+
+    async def close(self) -> None:
+        """See `port.Call`."""
+        try:
+            await self._drive(release(self._config))
+        finally:
+            if isinstance(self._link, HdlcMeterLink):
+                await self._link.leave()
+
+    async def _ask(self, way: Way) -> int | None:
+        """The meter's own count of our invocations, as the public client may read it in clear."""
+        await self._reach(way, self._pull.public_client)
+        try:
+            associated = await self._drive(associate(Association()))
+            told: int = await self._drive(read_invocation_counter(associated, self._pull.counter or ""))
+            await self._drive(release())
+        except DlmsError as error:
+            log = structlog.get_logger("visit")
+            log.warning("counter-not-told", meter=self._meter.id, code=error.code, reason=error.detail)
+            return None
+        return told
+
+    async def _reach(self, way: Way, client: int) -> None:
+        """The connection as `client` has it, again where the meter closed it after the public client."""
+        link = self._link = await way.connected()
+        if isinstance(link, HdlcMeterLink):
+            await link.enter(client)
+        elif self._framing is not None:
+            self._framing.address(client)
+
+    def _check_hdlc(self) -> None:
+        """Raises `JobError` where the addresses do not fit, or the endpoint is one of datagrams."""
+        if self._meter.endpoint.startswith("udp:"):
+            detail = (
+                f"meter {self._meter.id} has a udp:// endpoint, and its template {self._template.name!r} HDLC: use tcp://"
+            )
+            raise JobError("endpoint-unsupported", detail)
+        try:
+            self._stations(self._pull.client).server_octets()
+        except DlmsError as error:
+            detail = f"the template {self._template.name!r} of meter {self._meter.id} contradicts itself: {error.detail}"
+            raise JobError("template-contradictory", detail) from None
+
+    def _stations(self, client: int) -> Stations:
+        pull = self._pull
+        return Stations(client, pull.server, pull.hdlc_physical, pull.hdlc_octets)
+
+    async def _drive(self, session: Session[T]) -> T:
+        """The result of a session over the link, through the channel where there is one."""
+        link, channel, counting = self._link, self._config.channel, self._counting
+        if link is None:
+            raise RuntimeError("a session without a connection")
+        session = spoken(session, self._config, self._associated)
+        if channel is None or counting is None:
+            return await link.drive(session)
+        try:
+            result = await link.drive(session)
+            counting.answered()
+            return result
+        finally:
+            counting.heard = max(counting.heard, channel.heard)
+
+
+def _own(order: Order) -> DlmsOrder:
+    if not isinstance(order, DlmsOrder):
+        raise TypeError(f"an order of another driver: {type(order).__name__}")
+    return order

@@ -1,0 +1,77 @@
+"""What DLMS meters have told of themselves, kept so that the next read of a meter takes one request."""
+
+from __future__ import annotations
+
+from connectors.protocols.dlms.client import ScalerUnit
+from connectors.protocols.dlms.get import Attribute
+from connectors.protocols.dlms.profile import ProfileShape
+from connectors.protocols.dlms.short_names import ShortNames
+from schemas.records import Meter
+
+_A_WEEK = 7 * 86_400_000
+_MOST_SHAPES, _MOST_NAMES = 200_000, 2_000
+_Type = tuple[str, str, str, str]
+"""Template, vendor, model, firmware."""
+_NO_TYPE = ("", "", "", "")
+
+
+class Shapes:
+    """Profile shapes and scaler-units by meter.
+
+    Kept by meter, not by type: scalers follow from the transformers that a meter is set up for. They are asked again when
+    the meter has another template or firmware, and once a week, since a meter may be set up anew.
+    """
+
+    def __init__(self) -> None:
+        self._profiles: dict[tuple[str, str], tuple[_Type, int, ProfileShape]] = {}
+        self._units: dict[str, tuple[_Type, int, dict[Attribute, ScalerUnit]]] = {}
+        self._same: dict[ProfileShape, ProfileShape] = {}
+        self._names: dict[_Type | str, tuple[int, ShortNames]] = {}
+
+    def profile(self, meter: Meter, obis: str, now_ms: int) -> ProfileShape | None:
+        """The shape of a profile, where it is known."""
+        kind, until, shape = self._profiles.get((meter.id, obis), (_NO_TYPE, 0, None))
+        return shape if kind == _type_of(meter) and now_ms < until else None
+
+    def keep(self, meter: Meter, shape: ProfileShape, now_ms: int) -> None:
+        """Remember a shape; meters of a type share one object."""
+        if len(self._profiles) >= _MOST_SHAPES:
+            self._profiles.clear()
+            self._same.clear()
+        shared = self._same.setdefault(shape, shape)
+        self._profiles[meter.id, shape.obis] = _type_of(meter), now_ms + _A_WEEK, shared
+
+    def forget(self, meter: Meter, obis: str) -> None:
+        """Drop a shape that does not hold any more."""
+        self._profiles.pop((meter.id, obis), None)
+
+    def units(self, meter: Meter, now_ms: int) -> dict[Attribute, ScalerUnit]:
+        """A meter's scaler-units by value attribute, to be read and added to."""
+        kind, until, units = self._units.get(meter.id, (_NO_TYPE, 0, {}))
+        if kind == _type_of(meter) and now_ms < until:
+            return units
+        if len(self._units) >= _MOST_SHAPES:
+            self._units.clear()
+        units = {}
+        self._units[meter.id] = _type_of(meter), now_ms + _A_WEEK, units
+        return units
+
+    def names(self, meter: Meter, now_ms: int) -> ShortNames | None:
+        """The base names of a meter's type, where they are known: they change with its firmware only."""
+        until, names = self._names.get(_named_by(meter), (0, None))
+        return names if now_ms < until else None
+
+    def keep_names(self, meter: Meter, names: ShortNames, now_ms: int) -> None:
+        """Remember base names."""
+        if len(self._names) >= _MOST_NAMES:
+            self._names.clear()
+        self._names[_named_by(meter)] = now_ms + _A_WEEK, names
+
+
+def _named_by(meter: Meter) -> _Type | str:
+    """The type where the registry knows it for sure, else the meter."""
+    return _type_of(meter) if meter.vendor and meter.model and meter.firmware else meter.id
+
+
+def _type_of(meter: Meter) -> _Type:
+    return meter.template, meter.vendor, meter.model, meter.firmware

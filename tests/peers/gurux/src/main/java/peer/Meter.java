@@ -1,0 +1,258 @@
+package peer;
+
+import gurux.dlms.GXDLMSConnectionEventArgs;
+import gurux.dlms.GXServerReply;
+import gurux.dlms.ValueEventArgs;
+import gurux.dlms.enums.AccessMode;
+import gurux.dlms.enums.Authentication;
+import gurux.dlms.enums.Conformance;
+import gurux.dlms.enums.DataType;
+import gurux.dlms.enums.InterfaceType;
+import gurux.dlms.enums.MethodAccessMode;
+import gurux.dlms.enums.ObjectType;
+import gurux.dlms.enums.SourceDiagnostic;
+import gurux.dlms.enums.Unit;
+import gurux.dlms.objects.GXDLMSAssociationLogicalName;
+import gurux.dlms.objects.GXDLMSAssociationShortName;
+import gurux.dlms.objects.GXDLMSClock;
+import gurux.dlms.objects.GXDLMSData;
+import gurux.dlms.objects.GXDLMSObject;
+import gurux.dlms.objects.GXDLMSRegister;
+import gurux.dlms.objects.enums.SecuritySuite;
+import gurux.dlms.secure.GXDLMSSecureServer2;
+import java.io.DataInputStream;
+import java.io.EOFException;
+import java.io.OutputStream;
+import java.math.BigInteger;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.SocketException;
+import java.security.AlgorithmParameters;
+import java.security.KeyFactory;
+import java.security.KeyPair;
+import java.security.KeyPairGenerator;
+import java.security.PublicKey;
+import java.security.interfaces.ECPublicKey;
+import java.security.spec.ECGenParameterSpec;
+import java.security.spec.ECParameterSpec;
+import java.security.spec.ECPoint;
+import java.security.spec.ECPublicKeySpec;
+import java.util.HexFormat;
+
+/**
+ * A meter of gurux.dlms on TCP with the wrapper, a new one for each connection; it ends with its input.
+ *
+ * <p>Arguments: the client's public keys for signatures and for key agreement, x || y of P-256 as hex; then one port's kind each: ln or sn, then the security
+ * suite, such as ln1, and s for signatures
+ * instead of secrets. It prints the meter's two public keys and the ports, in one line. Keys are EK 00.. and AK D0.., 16 octets or,
+ * in suite 2, 32. The password, and the secret of high level security, is "Passw0rd".
+ */
+public final class Meter {
+  private static final byte[] TITLE = "MTR\0\0\0\0\2".getBytes();
+  private static final byte[] PASSWORD = "Passw0rd".getBytes();
+
+  private Meter() {}
+
+  public static void main(String[] args) throws Exception {
+    KeyPairGenerator generator = KeyPairGenerator.getInstance("EC");
+    generator.initialize(new ECGenParameterSpec("secp256r1"));
+    StringBuilder ready = new StringBuilder();
+    KeyPair[] keys = new KeyPair[2];
+    for (int i = 0; i < keys.length; i++) {
+      KeyPair pair = generator.generateKeyPair();
+      keys[i] = new KeyPair(point(HexFormat.of().parseHex(args[i])), pair.getPrivate());
+      ready.append(HexFormat.of().formatHex(octets((ECPublicKey) pair.getPublic()))).append(' ');
+    }
+    for (int i = keys.length; i < args.length; i++) {
+      String kind = args[i];
+      ServerSocket listener = new ServerSocket(0, 8, InetAddress.getLoopbackAddress());
+      ready.append(listener.getLocalPort()).append(' ');
+      Thread thread = new Thread(() -> listen(listener, kind, keys));
+      thread.setDaemon(true);
+      thread.start();
+    }
+    System.out.println(ready);
+    while (System.in.read() >= 0) {
+      // until the test closes its end
+    }
+    System.exit(0);
+  }
+
+  private static void listen(ServerSocket listener, String kind, KeyPair[] keys) {
+    while (true) {
+      try (Socket line = listener.accept()) {
+        serve(line, new Server(kind, keys));
+      } catch (EOFException | SocketException ended) {
+        // the client has left
+      } catch (Exception error) {
+        error.printStackTrace();
+      }
+    }
+  }
+
+  private static void serve(Socket line, Server meter) throws Exception {
+    DataInputStream in = new DataInputStream(line.getInputStream());
+    OutputStream out = line.getOutputStream();
+    while (true) {
+      byte[] head = new byte[8];
+      in.readFully(head);
+      byte[] frame = new byte[8 + ((head[6] & 0xFF) << 8 | head[7] & 0xFF)];
+      System.arraycopy(head, 0, frame, 0, 8);
+      in.readFully(frame, 8, frame.length - 8);
+      GXServerReply reply = new GXServerReply(frame);
+      do { // the blocks of a general block transfer, one after another
+        meter.handleRequest(reply);
+        if (reply.getReply() != null) {
+          out.write(reply.getReply());
+          reply.setData(null);
+        }
+      } while (reply.isStreaming());
+    }
+  }
+
+  private static PublicKey point(byte[] octets) throws Exception {
+    AlgorithmParameters parameters = AlgorithmParameters.getInstance("EC");
+    parameters.init(new ECGenParameterSpec("secp256r1"));
+    ECParameterSpec curve = parameters.getParameterSpec(ECParameterSpec.class);
+    String hex = HexFormat.of().formatHex(octets);
+    ECPoint at = new ECPoint(new BigInteger(hex.substring(0, 64), 16), new BigInteger(hex.substring(64), 16));
+    return KeyFactory.getInstance("EC").generatePublic(new ECPublicKeySpec(at, curve));
+  }
+
+  private static byte[] octets(ECPublicKey key) {
+    byte[] out = new byte[64];
+    put(key.getW().getAffineX(), out, 0);
+    put(key.getW().getAffineY(), out, 32);
+    return out;
+  }
+
+  private static void put(BigInteger number, byte[] out, int at) {
+    byte[] octets = number.toByteArray();
+    int size = Math.min(32, octets.length);
+    System.arraycopy(octets, octets.length - size, out, at + 32 - size, size);
+  }
+
+  /** One meter, for one connection. */
+  private static final class Server extends GXDLMSSecureServer2 {
+    Server(String kind, KeyPair[] keys) {
+      super(kind.startsWith("ln"), InterfaceType.WRAPPER);
+      int suite = kind.charAt(2) - '0';
+      int size = suite == 2 ? 32 : 16;
+      getCiphering().setSystemTitle(TITLE);
+      getCiphering().setSecuritySuite(SecuritySuite.forValue(suite));
+      getCiphering().setBlockCipherKey(key(0x00, size));
+      getCiphering().setAuthenticationKey(key(0xD0, size));
+      getCiphering().setSigningKeyPair(keys[0]);
+      getCiphering().setKeyAgreementKeyPair(keys[1]);
+      setMaxReceivePDUSize(1024);
+      getConformance().add(Conformance.GENERAL_BLOCK_TRANSFER);
+      if (kind.startsWith("ln")) {
+        GXDLMSAssociationLogicalName association = new GXDLMSAssociationLogicalName();
+        // What it signs begins with the secret, which the standard has no place for in ECDSA.
+        association.setSecret(kind.endsWith("s") ? new byte[0] : PASSWORD);
+        getItems().add(association);
+      } else {
+        GXDLMSAssociationShortName association = new GXDLMSAssociationShortName();
+        association.setSecret(PASSWORD);
+        getItems().add(association);
+      }
+      add(new GXDLMSClock());
+      data("0.0.96.1.0.255", "GRX00000042".getBytes(), DataType.OCTET_STRING);
+      data("0.0.42.0.0.255", "GRX0000000000042".getBytes(), DataType.OCTET_STRING);
+      data("0.0.43.1.0.255", 1204L, DataType.UINT32);
+      data("0.0.96.1.9.255", key(1, 3000), DataType.OCTET_STRING);
+      GXDLMSRegister energy = new GXDLMSRegister("1.0.1.8.0.255");
+      energy.setScaler(0.1);
+      energy.setUnit(Unit.ACTIVE_ENERGY);
+      energy.setValue(123456789L);
+      energy.setDataType(2, DataType.UINT32);
+      add(energy);
+      initialize();
+    }
+
+    private void data(String name, Object value, DataType type) {
+      GXDLMSData item = new GXDLMSData(name);
+      item.setValue(value);
+      item.setDataType(2, type);
+      add(item);
+    }
+
+    private void add(GXDLMSObject item) {
+      getItems().add(item);
+    }
+
+    private static byte[] key(int first, int size) {
+      byte[] out = new byte[size];
+      for (int i = 0; i < size; i++) {
+        out[i] = (byte) (first + i);
+      }
+      return out;
+    }
+
+    @Override
+    protected boolean isTarget(int server, int client) {
+      return server == 1;
+    }
+
+    @Override
+    protected SourceDiagnostic onValidateAuthentication(Authentication authentication, byte[] password) {
+      boolean wrong = authentication == Authentication.LOW && !java.util.Arrays.equals(PASSWORD, password);
+      return wrong ? SourceDiagnostic.AUTHENTICATION_FAILURE : SourceDiagnostic.NONE;
+    }
+
+    @Override
+    protected GXDLMSObject onFindObject(ObjectType type, int shortName, String name) {
+      return null;
+    }
+
+    @Override
+    protected AccessMode onGetAttributeAccess(ValueEventArgs arg) {
+      return AccessMode.READ;
+    }
+
+    @Override
+    protected MethodAccessMode onGetMethodAccess(ValueEventArgs arg) {
+      return MethodAccessMode.ACCESS;
+    }
+
+    @Override
+    public void onPreGet(ValueEventArgs[] args) {}
+
+    @Override
+    public void onPostGet(ValueEventArgs[] args) {}
+
+    @Override
+    public void onPreRead(ValueEventArgs[] args) {
+      for (ValueEventArgs arg : args) {
+        if (arg.getTarget() instanceof GXDLMSClock clock && arg.getIndex() == 2) {
+          clock.setTime(clock.now());
+        }
+      }
+    }
+
+    @Override
+    public void onPostRead(ValueEventArgs[] args) {}
+
+    @Override
+    protected void onPreWrite(ValueEventArgs[] args) {}
+
+    @Override
+    protected void onPostWrite(ValueEventArgs[] args) {}
+
+    @Override
+    protected void onPreAction(ValueEventArgs[] args) {}
+
+    @Override
+    protected void onPostAction(ValueEventArgs[] args) {}
+
+    @Override
+    protected void onConnected(GXDLMSConnectionEventArgs info) {}
+
+    @Override
+    protected void onInvalidConnection(GXDLMSConnectionEventArgs info) {}
+
+    @Override
+    protected void onDisconnected(GXDLMSConnectionEventArgs info) {}
+  }
+}

@@ -1,0 +1,156 @@
+"""Changes of a meter's keys, kept beside those that hold, and the whole store under another master key."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.gateway import key_file_format
+from connectors.gateway.errors import KeyStoreError
+from connectors.gateway.keystore import FileKeyStore, KeyChanges, MeterKeys
+from connectors.protocols.dlms.objects.security_setup import KeyEvent, KeyState
+from streams.runtime.clock import ManualClock
+from tests.unit.connectors.gateway.test_keystore import EVERYTHING, KEYS, MASTER, NEW, SECRET
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "keys.json"
+
+
+# -- changes of keys -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(path: Path) -> FileKeyStore:
+    made = FileKeyStore.open(path, MASTER, ManualClock())
+    made.put_many({"m1": EVERYTHING})
+    return made
+
+
+def test_new_keys_lie_beside_those_that_hold_until_they_work(store: FileKeyStore, path: Path) -> None:
+    assert isinstance(store, KeyChanges)
+    assert store.pending("m1") is None
+    proposed = store.propose("m1", NEW)
+    assert (proposed.state, proposed.keys.ek, proposed.keys.ak) == (KeyState.PENDING, NEW.ek, EVERYTHING.ak)
+    assert store.note("m1", KeyEvent.SEND) is KeyState.SENT
+    again = FileKeyStore.open(path, MASTER)  # the process died meanwhile
+    assert again.get("m1") == EVERYTHING
+    pending = again.pending("m1")
+    assert pending is not None
+    assert (pending.state, pending.keys.ek) == (KeyState.SENT, NEW.ek)
+    assert again.changes() == {"m1": KeyState.SENT}
+    assert again.note("m1", KeyEvent.ACCEPTED) is KeyState.WRITTEN
+    assert again.note("m1", KeyEvent.NEW_WORKS) is KeyState.ACTIVATED
+    held = again.get("m1")
+    assert held is not None
+    assert (held.ek, held.ak, held.meter) == (NEW.ek, EVERYTHING.ak, "m1")
+    assert again.pending("m1") is None
+
+
+@pytest.mark.parametrize(
+    ("events", "state"),
+    [
+        pytest.param((KeyEvent.SEND, KeyEvent.REFUSED), KeyState.PENDING, id="refused"),
+        pytest.param((KeyEvent.SEND, KeyEvent.OLD_WORKS), KeyState.RECOVERED, id="the-old-works"),
+        pytest.param((KeyEvent.SEND, KeyEvent.NEITHER_WORKS), KeyState.LOST, id="lost"),
+        pytest.param((KeyEvent.SEND, KeyEvent.NEITHER_WORKS, KeyEvent.OLD_WORKS), KeyState.RECOVERED, id="found-again"),
+    ],
+)
+def test_the_old_keys_are_kept(store: FileKeyStore, events: tuple[KeyEvent, ...], state: KeyState) -> None:
+    store.propose("m1", NEW)
+    for event in events:
+        store.note("m1", event)
+    pending = store.pending("m1")
+    assert pending is not None
+    assert pending.state is state
+    assert store.get("m1") == EVERYTHING
+
+
+def test_a_second_change_waits_for_the_first(store: FileKeyStore) -> None:
+    store.propose("m1", NEW)
+    store.propose("m1", MeterKeys(ek=b"\x09" * 16))
+    store.note("m1", KeyEvent.SEND)
+    with pytest.raises(KeyStoreError, match="is sent: find out which keys hold"):
+        store.propose("m1", NEW)
+    with pytest.raises(ValueError, match="cannot have send"):
+        store.note("m1", KeyEvent.SEND)
+
+
+@pytest.mark.parametrize("act", ["promote", "drop"])
+def test_a_person_decides(store: FileKeyStore, act: str) -> None:
+    store.propose("m1", NEW)
+    getattr(store, act)("m1")
+    held = store.get("m1")
+    assert held is not None
+    assert (held.ek, store.pending("m1")) == (NEW.ek if act == "promote" else SECRET, None)
+
+
+@pytest.mark.parametrize("act", ["note", "promote", "propose"])
+def test_there_must_be_something_to_change(store: FileKeyStore, act: str) -> None:
+    given: dict[str, tuple[Any, ...]] = {"note": (KeyEvent.SEND,), "propose": (NEW,)}
+    with pytest.raises(KeyStoreError, match=r"no change|no keys under"):
+        getattr(store, act)("m9", *given.get(act, ()))
+
+
+# -- another master key --------------------------------------------------------------------------------------------------
+
+
+def test_a_store_is_sealed_under_another_master_key(store: FileKeyStore, path: Path) -> None:
+    store.propose("m1", NEW)
+    store.put_many({f"n{number}": KEYS for number in range(20)})
+    other = bytes(range(1, 33))
+    before = path.read_bytes()
+    assert store.rekey(other) == 22
+    assert store.get("m1") == EVERYTHING
+    again = FileKeyStore.open(path, other)
+    assert (len(again), again.get("n7"), again.changes()) == (21, KEYS, {"m1": KeyState.PENDING})
+    with pytest.raises(KeyStoreError, match="master key is not the one"):
+        FileKeyStore.open(path, MASTER)
+    entries = _sealed(before) & _sealed(path.read_bytes())
+    assert entries == set()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def _sealed(octets: bytes) -> set[bytes]:
+    """Sealed entries of a file's octets, as SQLite itself reads them."""
+    with closing(sqlite3.connect(":memory:")) as file:
+        file.deserialize(octets)
+        return {row[0] for row in file.execute("SELECT sealed FROM entries")}
+
+
+def test_a_gateway_that_has_the_old_master_key_goes_on_with_what_it_has(store: FileKeyStore, path: Path) -> None:
+    clock = ManualClock()
+    reader = FileKeyStore.open(path, MASTER, clock)
+    store.rekey(bytes(range(1, 33)))
+    clock.advance(1.0)
+    assert not reader.refresh()
+    assert reader.get("m1") == EVERYTHING
+
+
+@pytest.mark.parametrize("at", ["create", "connect", "replace"])
+def test_a_store_that_cannot_be_written_anew_is_left_as_it_was(
+    store: FileKeyStore, path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def fails(*_: object, **__: object) -> Any:
+        raise sqlite3.OperationalError("disk I/O error") if at != "replace" else OSError(28, "No space left on device")
+
+    before = path.read_bytes()
+    target = "pathlib.Path.replace" if at == "replace" else f"connectors.gateway.key_file.{at}"
+    with monkeypatch.context() as broken:
+        calls = iter((False, True)) if at == "connect" else iter((True,))
+        if at == "connect":
+            opened = key_file_format.connect
+            broken.setattr(target, lambda *given: fails() if next(calls, True) else opened(*given))
+        else:
+            broken.setattr(target, fails)
+        with pytest.raises(KeyStoreError, match=r"disk I/O|No space left"):
+            store.rekey(bytes(range(1, 33)))
+    assert path.read_bytes() == before
+    assert FileKeyStore.open(path, MASTER).get("m1") == EVERYTHING
+    assert [item.name for item in path.parent.iterdir() if item.suffix != ".lock"] == ["keys.json"]
