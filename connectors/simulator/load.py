@@ -7,7 +7,9 @@ file, one line a meter, for readers to compare with:
 
     port title ek ak scaler… | end,status,value… | …      ends in UTC milliseconds, "-" for what is missing
 
-`python -m connectors.simulator.load --meters 200 --truth FILE` prints one JSON line when it listens and ends with SIGTERM.
+`python -m connectors.simulator.load --meters 200 --truth FILE` prints one JSON line when it listens and ends with SIGTERM,
+with another. SIGUSR1 has every answer held back for `--hold` seconds from then on, SIGUSR2 not any more. Two more ports are
+of no meter of the truth: at `silent` nobody ever answers, at `slow` an answer comes an octet a second.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from pathlib import Path
 
 import uvloop
 
-from connectors.simulator.load_session import LoadConnection, LoadMeter
+from connectors.simulator.load_connection import Floor, LoadConnection, SilentConnection, SlowConnection
+from connectors.simulator.load_session import LoadMeter
 
 ROWS, CHANNELS = 96, 4
 PERIOD_MS = 900_000
@@ -107,26 +110,36 @@ def meter_of(seed: int, number: int, block: int) -> tuple[LoadMeter, list[int], 
     }
     for obis, scaler, unit in zip(REGISTERS, scalers, _UNITS, strict=True):
         objects[_attribute(3, obis, 3)] = struct.pack(">BBBbBB", 0x02, 2, 0x0F, scaler, 0x16, unit)
-    title = b"HES" + number.to_bytes(5, "big")
+    title = b"SIM" + number.to_bytes(5, "big")
     return LoadMeter(title, secret[:16], secret[16:], PASSWORD, objects, block), scalers, rows
 
 
 class LoadFleet:
-    """Meters on consecutive sockets of one host."""
+    """Meters on sockets of one host, numbered from `first`: what a meter holds is a function of seed and number."""
 
-    def __init__(self, meters: int, seed: int = 7, block: int = 0) -> None:
-        self.meters = [meter_of(seed, number, block) for number in range(meters)]
+    def __init__(self, meters: int, seed: int = 7, block: int = 0, first: int = 0) -> None:
+        self.meters = [meter_of(seed, first + number, block) for number in range(meters)]
+        self.floor = Floor()
         self.ports: list[int] = []
+        self.silent = 0
+        """The port where nobody answers."""
+        self.slow = 0
+        """The port where an answer comes an octet a second."""
         self._servers: list[asyncio.Server] = []
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen, a port a meter, consecutive from `port` unless that is 0. Raises OSError where one is taken."""
-        loop = asyncio.get_running_loop()
         for number, (meter, _, _) in enumerate(self.meters):
-            wanted = port + number if port else 0
-            server = await loop.create_server(lambda meter=meter: LoadConnection(meter), host, wanted, backlog=512)  # type: ignore[misc]  # the default binds each turn's meter
-            self._servers.append(server)
-            self.ports.append(int(server.sockets[0].getsockname()[1]))
+            self.ports.append(await self._listen(LoadConnection, meter, host, port + number if port else 0))
+        meter = self.meters[0][0]
+        self.silent = await self._listen(SilentConnection, meter, host, 0)
+        self.slow = await self._listen(SlowConnection, meter, host, 0)
+
+    async def _listen(self, kind: type[LoadConnection], meter: LoadMeter, host: str, port: int) -> int:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: kind(meter, self.floor), host, port, backlog=4096)
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
 
     def write_truth(self, path: Path) -> None:
         """What readers compare with."""
@@ -170,16 +183,19 @@ def _date_time(at: datetime) -> bytes:
     )
 
 
-async def _run(fleet: LoadFleet, port: int, truth: Path) -> int:
-    ended = asyncio.Event()
+async def _run(fleet: LoadFleet, port: int, truth: Path, hold_s: float) -> int:
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        loop.add_signal_handler(number, ended.set)
+    loop.add_signal_handler(signal.SIGUSR1, setattr, fleet.floor, "hold_s", hold_s)
+    loop.add_signal_handler(signal.SIGUSR2, setattr, fleet.floor, "hold_s", 0.0)
     await fleet.start(port=port)
     fleet.write_truth(truth)
-    _print({"ready": True, "ports": fleet.ports, "day": DAY.astimezone(UTC).isoformat()})
+    day = DAY.astimezone(UTC).isoformat()
+    _print({"ready": True, "ports": fleet.ports, "silent": fleet.silent, "slow": fleet.slow, "day": day})
     await ended.wait()
     fleet.stop()
-    _print({"sessions": fleet.sessions})
+    _print({"sessions": fleet.sessions, "most_open": fleet.floor.most_open})
     return 0
 
 
@@ -192,13 +208,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m connectors.simulator.load", description="Many meters, very fast.")
     parser.add_argument("--meters", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first meter")
     parser.add_argument("--port", type=int, default=0, help="the first port; 0 picks free ones")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--block", type=int, default=0, help="answer in blocks of so many octets; 0 is at once")
+    parser.add_argument("--hold", type=float, default=0.0, help="seconds that answers are held back after SIGUSR1")
     parser.add_argument("--truth", type=Path, required=True, help="where the truth file goes")
     arguments = parser.parse_args(argv)
-    fleet = LoadFleet(arguments.meters, arguments.seed, arguments.block)
-    return uvloop.run(_run(fleet, arguments.port, arguments.truth))
+    fleet = LoadFleet(arguments.meters, arguments.seed, arguments.block, arguments.first)
+    return uvloop.run(_run(fleet, arguments.port, arguments.truth, arguments.hold))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A meter of the load fleet at the other end of a connection: associations, gets, blocks, release, in the wrapper.
+"""What a meter of the load fleet answers: associations, gets, blocks, release. Octets in, octets out.
 
 Clients by wPort: 16 needs nothing, 1 the password, anything in a ciphered context high level security with GMAC and suite 0.
 What is forged, replayed or out of turn is refused as a meter would: the association, or an exception-response.
@@ -8,16 +8,12 @@ What is forged, replayed or out of turn is refused as a meter would: the associa
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from dataclasses import dataclass, field
 from hmac import compare_digest
-from typing import cast
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-HEADER = 8
-LARGEST_REQUEST = 2048
 CONFORMANCE = bytes.fromhex("00101D")  # block transfer with get, get, set, selective access, action
 _PLAIN_CONTEXT, _CIPHERED_CONTEXT = 1, 3
 _LOW, _GMAC = 1, 5
@@ -182,45 +178,6 @@ class LoadSession:
         return (
             b"\xc7\x01" + apdu[2:3] + b"\0\x01\0\x09\x11" + meter.gmac(meter.title, meter.counter.to_bytes(4, "big"), theirs)
         )
-
-
-class LoadConnection(asyncio.Protocol):
-    """A TCP connection to a meter, through the wrapper."""
-
-    __slots__ = ("_buffer", "_session", "_transport")
-
-    def __init__(self, meter: LoadMeter) -> None:
-        self._session = LoadSession(meter)
-        self._buffer = b""
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where answers go."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but inheritance
-
-    def connection_lost(self, _exc: Exception | None) -> None:
-        """Nothing more can be answered."""
-        self._transport = None
-
-    def data_received(self, data: bytes) -> None:
-        """Answer every whole frame; most often the data is exactly one."""
-        transport = self._transport
-        self._buffer = self._buffer + data if self._buffer else data
-        while len(self._buffer) >= HEADER and transport is not None:
-            frame = self._buffer
-            end = HEADER + (frame[6] << 8 | frame[7])
-            if frame[:2] != b"\x00\x01" or not HEADER < end <= LARGEST_REQUEST:
-                transport.close()
-                return
-            if len(frame) < end:
-                return
-            self._buffer = frame[end:]
-            try:
-                apdu = self._session.answer(frame[2] << 8 | frame[3], frame[HEADER:end])
-            except (IndexError, KeyError, ValueError):
-                transport.close()
-                return
-            transport.write(b"\x00\x01" + frame[4:6] + frame[2:4] + len(apdu).to_bytes(2, "big") + apdu)
 
 
 def _aare(context: int, result: int, diagnostic: int, title: bytes, initiate: bytes, demand: bytes = b"") -> bytes:

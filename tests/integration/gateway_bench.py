@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from connectors.cli.topics import watermarks
 from connectors.cli.topology_ops import apply
@@ -31,6 +31,7 @@ from streams.runtime.settings import Kafka
 
 MASTER = bytes(range(32))
 PATIENCE_S = 60.0
+_LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 _RUN = "import connectors.gateway.service as s, streams.runtime.settings as t, sys; sys.exit(s.main(t.Settings()))"
 R = TypeVar("R")
 
@@ -103,7 +104,19 @@ class Tap:
 def _ends(consumer: Consumer, topics: Sequence[str]) -> list[TopicPartition]:
     known = consumer.list_topics(timeout=30).topics
     parts = [TopicPartition(topic, number) for topic in topics for number in known[topic].partitions]
-    return [TopicPartition(part.topic, part.partition, watermarks(consumer, part)[1]) for part in parts]
+    return [TopicPartition(part.topic, part.partition, _end(consumer, part)) for part in parts]
+
+
+def _end(consumer: Consumer, part: TopicPartition) -> int:
+    """Where a partition ends; a topic made a moment ago has no leader for a moment."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return watermarks(consumer, part)[1]
+        except KafkaException as error:
+            if error.args[0].code() not in _LEADERLESS or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 @dataclass

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from connectors.cli.bench.fleet import running_fleet
 from connectors.cli.failure import CommandError
 from connectors.protocols.dlms.profile import Profile
 from connectors.protocols.dlms.profile_columns import Values
@@ -78,33 +78,27 @@ def _truth(line: str) -> Truth:
 @contextmanager
 def own_fleet(meters: int, block: int, say: Callable[[str], None]) -> Iterator[Path]:
     """A fleet in a process of its own; gives the truth file. Raises CommandError where it does not come up."""
-    say(f"starting {meters} meters in a process of their own")
-    with tempfile.TemporaryDirectory(prefix="hes-bench-") as folder:
-        truth = Path(folder) / "truth.txt"
-        command = [sys.executable, "-m", "connectors.simulator.load", "--truth", str(truth)]
-        command += ["--meters", str(meters), "--block", str(block)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as fleet:  # noqa: S603 - our own module
-            try:
-                line = fleet.stdout.readline() if fleet.stdout else ""
-                if not line.startswith("{"):
-                    raise CommandError("the bench's fleet did not start; its own words are above")
-                yield truth
-            finally:
-                fleet.terminate()
-                fleet.communicate()
+    with running_fleet(meters, say, block=block) as fleet:
+        yield fleet.file
 
 
 def jdlms(truth: Path, auth: str, concurrency: int, warm: int, sessions: int, say: Callable[[str], None]) -> dict[str, Any]:
     """What a jDLMS client makes of the same fleet, its JVM warm: sessions, rows, failed, seconds, cpu_s."""
     folder = _build(say)
-    say(f"jDLMS: {warm:,} sessions to warm up, then {sessions:,}")
+    say(f"jDLMS {_version()}: {warm:,} sessions to warm up, then {sessions:,}")
     classpath = os.pathsep.join((str(folder / "classes"), str(folder / "lib" / "*")))
     command = ["java", *_JVM, "-cp", classpath, "peer.Reader", str(truth), auth, *map(str, (concurrency, warm, sessions))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the peer just built
     if done.returncode or not done.stdout.startswith("{"):
         raise CommandError(f"the jDLMS reader failed: {done.stderr.strip()[-300:] or done.stdout.strip()[-300:]}")
     found: dict[str, Any] = json.loads(done.stdout)
+    say(f"jDLMS {_version()} ran on Java {found['java']}, {' '.join(_JVM)}")
     return found
+
+
+def _version() -> str:
+    found = re.search(r"<artifactId>jdlms</artifactId>\s*<version>([^<]+)<", (_PEER / "pom.xml").read_text())
+    return "" if found is None else found[1]
 
 
 def _build(say: Callable[[str], None]) -> Path:

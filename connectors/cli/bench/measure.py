@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
@@ -44,15 +45,33 @@ def repeated(work: Callable[[], object], seconds: float) -> Measured:
 
 def cpu_of(pid: int) -> float:
     """CPU seconds that a living process has used, children that ended included; 0 where the system does not tell."""
+    return _ticks(Path(f"/proc/{pid}/stat"), 4)
+
+
+def cpu_of_main_thread(pid: int) -> float:
+    """CPU seconds of a process's first thread alone, where an event loop runs; 0 where the system does not tell."""
+    return _ticks(Path(f"/proc/{pid}/task/{pid}/stat"), 2)
+
+
+def _ticks(stat: Path, fields: int) -> float:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        found = stat.read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, found[11 : 11 + fields])) / os.sysconf("SC_CLK_TCK")
 
 
-def machine() -> str:
-    """What the figures were taken on."""
+def memory_of(pid: int) -> int:
+    """Octets of memory that a living process holds (resident set); 0 where the system does not tell."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def machine(*packages: str) -> str:
+    """What the figures were taken on, and with: processor, load average, and the versions of what does the work."""
     model = platform.processor() or platform.machine()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -61,4 +80,16 @@ def machine() -> str:
                 break
     except OSError:
         pass
-    return f"{os.cpu_count()} x {model}, {platform.system()}, Python {platform.python_version()}"
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    versions = [f"Python {platform.python_version()}"]
+    versions += [f"{name} {found or 'is not installed'}" for name in packages for found in (version_of(name),)]
+    system = f"{platform.system()} {platform.release()}"
+    return f"{os.cpu_count()} x {model}, {system}, load average {load}; {', '.join(versions)}"
+
+
+def version_of(package: str) -> str:
+    """The version of an installed package; empty where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

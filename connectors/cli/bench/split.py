@@ -75,10 +75,15 @@ def fill(settings: Settings, records: int, rows: int, channels: int) -> None:
 
 def count(admin: AdminClient, topic: str) -> int:
     """How many records a topic has taken."""
+    return sum(ends(admin, topic).values())
+
+
+def ends(admin: AdminClient, topic: str) -> dict[int, int]:
+    """Where each partition of a topic ends."""
     parts = admin.list_topics(topic, timeout=10).topics[topic].partitions
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # upstream gives it no types
-    ends = admin.list_offsets({TopicPartition(topic, number): latest for number in parts})
-    return sum(int(end.result().offset) for end in ends.values())
+    found = admin.list_offsets({TopicPartition(topic, number): latest for number in parts})
+    return {part.partition: int(end.result().offset) for part, end in found.items()}
 
 
 def _alive(well: bool, log: str) -> None:

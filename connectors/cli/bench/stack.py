@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from connectors.cli import context
 from connectors.cli.commands.topology import apply_to
@@ -27,10 +28,16 @@ def bench_stack(say: Callable[[str], None]) -> Iterator[tuple[Settings, Home]]:
 
 
 @contextmanager
-def service(name: str, settings: Settings, home: Home) -> Iterator[Child]:
-    """A service as a process of its own."""
-    environ = context.addresses(settings) | {"HES_HEALTH__PORT": str(free_port())}
-    argv = [sys.executable, "-m", "connectors.cli.main", "run", name]
+def service(
+    name: str,
+    settings: Settings,
+    home: Home,
+    more: Mapping[str, str] = MappingProxyType({}),
+    module: Sequence[str] = ("connectors.cli.main",),
+) -> Iterator[Child]:
+    """A service as a process of its own. `more` goes into its environment; `module` is what runs the command of `hes`."""
+    environ = context.addresses(settings) | {"HES_HEALTH__PORT": str(free_port())} | dict(more)
+    argv = [sys.executable, "-m", *module, "run", name]
     child = Child(name, process.Command(argv, environ), home.log(f"bench-{name}"), int(environ["HES_HEALTH__PORT"]))
     child.start()
     try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +31,26 @@ class Peer(StrEnum):
     JDLMS = "jdlms"
 
 
+class Network(StrEnum):
+    """An access network, whose pace holds for its segments."""
+
+    NB_IOT = "NB_IOT"
+    RF_MESH = "RF_MESH"
+    PLC_PRIME = "PLC_PRIME"
+    PLC_G3 = "PLC_G3"
+    LORAWAN = "LORAWAN"
+    ETHERNET = "ETHERNET"
+    UNKNOWN = "UNKNOWN"
+
+
+_GATEWAY = ("hes", "uvloop", "numpy", "cryptography")
+_WORKER = (*_GATEWAY, "confluent-kafka", "fastavro")
+
+AuthOption = Annotated[Auth, typer.Option(help="association; gmac is HLS-GMAC with suite 0 ciphering")]
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option("--profile", dir_okay=False, help="write where the CPU time goes, as collapsed stacks, and show the most"),
+]
 Rows = Annotated[int, typer.Option(min=1, help="rows of a profile")]
 Channels = Annotated[int, typer.Option(min=1, max=64, help="channels of a profile")]
 
@@ -40,7 +63,7 @@ def decode(
     """Decode load profiles, plain and ciphered, and pushes; gurux-dlms beside it."""
     from connectors.cli.bench import decode as bench_decode  # noqa: PLC0415
 
-    _tell_machine()
+    _tell_machine("hes", "numpy", "cryptography", "gurux-dlms")
     emit(bench_decode.run(seconds), format)
 
 
@@ -55,7 +78,7 @@ def split(
     from connectors.cli.bench import split as bench_split  # noqa: PLC0415
     from connectors.cli.commands.local import failures_named  # noqa: PLC0415
 
-    _tell_machine()
+    _tell_machine("hes", "confluent-kafka", "fastavro")
     with failures_named():
         emit(bench_split.run(records, rows, channels, say), format)
 
@@ -72,7 +95,7 @@ def sink(
     from connectors.cli.bench import sink as bench_sink  # noqa: PLC0415
     from connectors.cli.commands.local import failures_named  # noqa: PLC0415
 
-    _tell_machine()
+    _tell_machine("hes", "confluent-kafka", "fastavro", "numpy", "chdb", "clickhouse-driver")
     with failures_named():
         emit(bench_sink.run(records, rows, channels, url, say), format)
 
@@ -81,21 +104,23 @@ def sink(
 def gateway(
     sessions: Annotated[int, typer.Option(min=1, help="how many, after a warm-up")] = 20_000,
     concurrency: Annotated[int, typer.Option(min=1, help="sessions open at once")] = 32,
-    auth: Annotated[Auth, typer.Option(help="association; gmac is HLS-GMAC with suite 0 ciphering")] = Auth.NONE,
+    auth: AuthOption = Auth.NONE,
     meters: Annotated[int, typer.Option(min=1, max=5000, help="own fleet: how many different meters")] = 200,
     block: Annotated[int, typer.Option(min=0, help="own fleet: answer in blocks of so many octets; 0 is whole")] = 0,
     target: Annotated[str, typer.Option(help="HOST:PORT or HOST:PORT-PORT of a fleet that is not ours")] = "",
-    profile: Annotated[str, typer.Option(help="OBIS of the load profile")] = "1.0.99.1.0.255",
+    obis: Annotated[str, typer.Option(help="of the load profile")] = "1.0.99.1.0.255",
     client: Annotated[int, typer.Option(min=0, help="client address; 0 is what the association usually has")] = 0,
     server: Annotated[int, typer.Option(min=1, help="server address")] = 1,
     password: Annotated[str, typer.Option(envvar="HES_PASSWORD", help="of a foreign fleet; rather by the environment")] = "",
     peer: Annotated[Peer | None, typer.Option(help="reads the same fleet in the same run")] = None,
+    profile: ProfileOption = None,
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Run sessions with meters, connect to close, 96 rows read, every value compared; jDLMS beside it."""
     from connectors.cli.bench.gateway import Options, run  # noqa: PLC0415
+    from connectors.cli.bench.profiler import sampling  # noqa: PLC0415
 
-    _tell_machine()
+    _tell_machine(*_GATEWAY)
     options = Options(
         sessions,
         concurrency,
@@ -103,19 +128,97 @@ def gateway(
         meters,
         block,
         target,
-        profile,
+        obis,
         client,
         server,
         password.encode() or None,
         peer=peer or "",
     )
-    emit(run(options, say), format)
+    with _shown(profile), sampling(profile):
+        emit(run(options, say), format)
 
 
-def _tell_machine() -> None:
+@bench.command()
+def worker(
+    jobs: Annotated[int, typer.Option(min=1, help="how many, after a warm-up")] = 10_000,
+    meters: Annotated[
+        int, typer.Option(min=1, max=20_000, help="how many different meters; each job is a visit of its own")
+    ] = 2_000,
+    auth: AuthOption = Auth.NONE,
+    concurrency: Annotated[int, typer.Option(min=1, help="sessions open at once")] = 500,
+    peer: Annotated[Peer | None, typer.Option(help="reads the same fleet in the same run")] = None,
+    profile: ProfileOption = None,
+    format: FormatOption = None,  # noqa: A002 - the option's name
+) -> None:
+    """Run a whole gateway worker: jobs on Kafka to results and readings acknowledged on Kafka, every value compared."""
+    from connectors.cli.bench.worker import Options, run  # noqa: PLC0415
+    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+
+    _tell_machine(*_WORKER)
+    with failures_named(), _shown(profile):
+        emit(run(Options(jobs, meters, auth, concurrency, peer or "", profile), say), format)
+
+
+@bench.command("open")
+def open_(
+    sessions: Annotated[int, typer.Option(min=0, help="pull sessions open at once, a meter each")] = 10_000,
+    hold: Annotated[float, typer.Option(min=0.1, help="seconds that the meters hold each answer back")] = 20.0,
+    idle: Annotated[int, typer.Option(min=0, help="push connections that say nothing")] = 10_000,
+    auth: AuthOption = Auth.NONE,
+    profile: ProfileOption = None,
+    format: FormatOption = None,  # noqa: A002 - the option's name
+) -> None:
+    """Open very many sessions at once in one worker, and very many idle push connections: what each takes."""
+    from connectors.cli.bench.worker_open import Options, run  # noqa: PLC0415
+    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+
+    _tell_machine(*_WORKER)
+    with failures_named(), _shown(profile):
+        emit(run(Options(sessions, hold, idle, auth, profile=profile), say), format)
+
+
+@bench.command()
+def hostile(
+    hostile: Annotated[int, typer.Option(min=1, help="meters that are silent, or answer an octet a second")] = 5_000,
+    meters: Annotated[int, typer.Option(min=1, help="healthy meters")] = 1_000,
+    jobs: Annotated[int, typer.Option(min=1, help="healthy jobs a turn")] = 10_000,
+    turns: Annotated[int, typer.Option(min=1, help="turns with hostile meters, and as many without")] = 2,
+    auth: AuthOption = Auth.NONE,
+    concurrency: Annotated[int, typer.Option(min=0, help="sessions open at once; 0 is as the settings have it")] = 0,
+    segments: Annotated[
+        int, typer.Option(min=0, help="segments that the hostile meters are in; 0 is none, and no pace")
+    ] = 50,
+    network: Annotated[Network, typer.Option(help="of these segments")] = Network.NB_IOT,
+    mixed: Annotated[bool, typer.Option("--mixed", help="the healthy meters are in the same segments")] = False,
+    profile: ProfileOption = None,
+    format: FormatOption = None,  # noqa: A002 - the option's name
+) -> None:
+    """Read healthy meters with and without thousands of silent and of very slow ones beside them, turn by turn."""
+    from connectors.cli.bench.worker_hostile import Options, run  # noqa: PLC0415
+    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+
+    _tell_machine(*_WORKER)
+    options = Options(hostile, meters, jobs, turns, auth, concurrency, segments, network, mixed, profile=profile)
+    with failures_named(), _shown(profile):
+        emit(run(options, say), format)
+
+
+def _tell_machine(*packages: str) -> None:
     from connectors.cli.bench.measure import machine  # noqa: PLC0415
 
-    say(machine())
+    say(machine(*packages))
+
+
+@contextmanager
+def _shown(profile: Path | None) -> Iterator[None]:
+    """What is done inside writes a profile: show its top."""
+    from connectors.cli.bench.profiler import top  # noqa: PLC0415
+
+    yield
+    if profile is not None:
+        say(f"\n{'own':>6} {'whole':>6} {'CPU s':>7}  function: its dearest line")
+        for own in top(profile):
+            say(f"{own.share:>6.1%} {own.whole:>6.1%} {own.seconds:>7.2f}  {own.function}: {own.line}")
 
 
 def register(app: typer.Typer) -> None:

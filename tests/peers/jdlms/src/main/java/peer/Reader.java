@@ -30,7 +30,7 @@ import org.openmuc.jdlms.datatypes.DataObject;
  * Reads a load fleet: connect, associate, get a day's profile by range, compare each row with the truth, release, close.
  *
  * <p>Arguments: truth file, none|low|gmac, threads, sessions to warm up with, sessions to measure. It prints one line of JSON:
- * sessions, rows, failed, seconds and CPU seconds of the measured ones.
+ * sessions, rows, failed, seconds and CPU seconds of the measured ones, and the version of Java.
  */
 public final class Reader {
   private static final long PERIOD_MS = 900_000;
@@ -70,8 +70,10 @@ public final class Reader {
     double used = (system.getProcessCpuTime() - cpu) / 1e9;
     System.out.printf(
         java.util.Locale.ROOT,
-        "{\"sessions\": %d, \"rows\": %d, \"failed\": %d, \"seconds\": %.6f, \"cpu_s\": %.6f, \"first_failure\": \"%s\"}%n",
-        result[0], result[1], sessions - result[0], seconds, used, failure.get().replace('"', '\''));
+        "{\"sessions\": %d, \"rows\": %d, \"failed\": %d, \"seconds\": %.6f, \"cpu_s\": %.6f, \"first_failure\": \"%s\","
+            + " \"java\": \"%s\"}%n",
+        result[0], result[1], sessions - result[0], seconds, used, failure.get().replace('"', '\''),
+        System.getProperty("java.version"));
     System.exit(0);
   }
 
