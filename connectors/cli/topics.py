@@ -19,6 +19,8 @@ from streams.runtime.settings import Settings
 _FIRST_WORD_S = 5.0
 _PATIENCE_S = 10.0
 _SILENCE_S = 30.0
+_ELECTING = (KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
+"""What a partition answers while it gets a leader; librdkafka calls neither retriable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ def watermarks(consumer: Consumer, part: TopicPartition) -> tuple[int, int]:
         try:
             low, high = consumer.get_watermark_offsets(part, timeout=_PATIENCE_S)
         except KafkaException as error:
-            if not error.args[0].retriable() or time.monotonic() > until:
+            passing = error.args[0].retriable() or error.args[0].code() in _ELECTING
+            if not passing or time.monotonic() > until:
                 raise
             time.sleep(0.1)
         else:

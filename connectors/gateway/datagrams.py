@@ -27,6 +27,10 @@ class DatagramLink(MeterLink):
         self._times = 0
         self._again_at = 0.0
 
+    def due(self, now: float) -> float:
+        """See `MeterLink`: what was lost is to be sent again in time."""
+        return now
+
     def tick(self, now: float) -> None:
         """Send what stays unanswered again, or give it up."""
         super().tick(now)

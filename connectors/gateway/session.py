@@ -30,6 +30,8 @@ CLOSED = b""
 Then = Callable[[Any, Exception | None], None]
 """Called with a session's result, or with None and what went wrong: the protocol's error, `JobError`, or a bug."""
 
+SELDOM_S = 0.5
+"""How often a visit is looked at that waits for nothing in particular."""
 _SPILL = 262_144
 _OUT, _IN = Direction.TO_METER, Direction.FROM_METER
 
@@ -169,6 +171,10 @@ class MeterLink(asyncio.Protocol):
         """Close at once, whatever is still to be sent."""
         if self._transport is not None:
             self._transport.abort()
+
+    def due(self, now: float) -> float:
+        """When `tick` is wanted next, if nothing happens before; `now` of a link with a time of its own: as soon as may be."""
+        return self._answer_by if self._session is not None else now + SELDOM_S
 
     def tick(self, now: float) -> None:
         """Give up an answer that is overdue."""

@@ -19,7 +19,7 @@ from connectors.gateway.jobs import Rank, Task
 from connectors.gateway.lines import Line
 from connectors.gateway.pipeline import Push
 from connectors.gateway.retries import fault_in, tells_of_network
-from connectors.gateway.session import LinkTerms, MeterLink
+from connectors.gateway.session import SELDOM_S, LinkTerms, MeterLink
 from schemas.ids import event_id
 from schemas.records import Meter, SessionFrames, SessionKind, Transport
 from streams.runtime.clock import Clock
@@ -124,19 +124,21 @@ class Visit:
         finally:
             self._close()
 
-    def tick(self, now: float, now_ms: int) -> None:
-        """Notice what is overdue: the job as a whole, an answer, or the end of a pause."""
+    def tick(self, now: float, now_ms: int) -> float:
+        """Notice what is overdue: the job as a whole, an answer, or the end of a pause. Returns when to look again."""
         task, rest = self._task, self._rest
         overdue = task is not None and now_ms >= task.expires_at
         if rest is not None:
             if overdue or self._gone or now >= rest.until or self._host.waits(self.meter, rest.above):
                 self._wake(rest)
-        elif self._link is None:
-            return
-        elif overdue and task is not None:
+            return now
+        if self._link is None:
+            return now + SELDOM_S
+        if overdue and task is not None:
             self._link.fail(expiry(task))
         else:
             self._link.tick(now)
+        return min(self._link.due(now), now + SELDOM_S)
 
     async def connected(self) -> MeterLink:
         """See `port.Way`."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush, heapreplace
+from itertools import count
 
 import structlog
 
@@ -39,6 +41,7 @@ from streams.runtime.settings import Gateway
 _PAUSE_MS, _LINE_PAUSE_MS = 2_000, 200
 _LOOKS, _LOOK_AGAIN_MS = 5, 1_000
 _DELIVER_AGAIN_MS = 2_000
+_SOONEST_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,9 @@ class Worker:
         """Jobs that are under way or whose results are, by where their records stand."""
         self._woken = False
         self._visits: dict[Visit, asyncio.Task[None]] = {}
+        self._looks: list[tuple[float, int, Visit]] = []
+        """When to look at which visit: with 10,000 open at once, not at each of them at each tick."""
+        self._number = count()
         self._urgent = 0
         """How many of the visits were begun for what is urgent."""
         self._ended: list[Ended] = []
@@ -125,8 +131,13 @@ class Worker:
     def tick(self) -> None:
         """Everything that time brings; several times a second."""
         now, now_ms = self.clock.monotonic(), self.clock.now_ms()
-        for visit in tuple(self._visits):
-            visit.tick(now, now_ms)
+        while self._looks and self._looks[0][0] <= now:
+            _, number, visit = self._looks[0]
+            if visit in self._visits:
+                later = max(visit.tick(now, now_ms), now + _SOONEST_S)
+                heapreplace(self._looks, (later, number, visit))
+            else:
+                heappop(self._looks)
         for task in self._jobs.expired(now_ms):
             self._conclude(task, expiry(task), now_ms)
         self._outcomes.tick(now_ms)
@@ -294,6 +305,7 @@ class Worker:
         visit = Visit(self, driver, meter, line)
         running = asyncio.get_running_loop().create_task(visit.run())
         self._visits[visit] = running
+        heappush(self._looks, (self.clock.monotonic(), next(self._number), visit))
         self._urgent += grant.urgent
         metrics.SESSIONS.set(len(self._visits))
         running.add_done_callback(lambda done: self._over(visit, grant, cancelled=done.cancelled()))

@@ -97,7 +97,9 @@ class Gateway(BaseModel):
     max_unacknowledged: int = Field(5_000, description="pushes waiting for Kafka before sockets are no longer read")
     max_unacknowledged_octets: int = Field(67_108_864, description="the same in octets of records")
     max_buffered: int = Field(268_435_456, description="octets of half received frames, over all connections")
-    sessions: int = Field(500, description="pull sessions open at once")
+    sessions: int = Field(
+        10_000, description="pull sessions open at once; silent meters hold theirs until they are given up, so rather many"
+    )
     connect_timeout_s: float = 10.0
     answer_timeout_s: float = 30.0
     datagram_retry_s: float = Field(5.0, gt=0, description="UDP: before a request is sent again; each time twice as long")

@@ -71,6 +71,10 @@ class HdlcMeterLink(MeterLink):
                 self._send(self._hdlc.link.close(self._clock.monotonic()))
         super().close()
 
+    def due(self, now: float) -> float:
+        """See `MeterLink`: what was lost is to be sent again in time."""
+        return now
+
     def tick(self, now: float) -> None:
         """Send again what was lost, or give the meter up."""
         try:
