@@ -173,7 +173,7 @@ class MeterLink(asyncio.Protocol):
             self._transport.abort()
 
     def due(self, now: float) -> float:
-        """When `tick` is wanted next, if nothing happens before; `now` of a link with a time of its own: as soon as may be."""
+        """When `tick` is wanted next, if nothing happens before; `now` of a link with a time of its own: soon."""
         return self._answer_by if self._session is not None else now + SELDOM_S
 
     def tick(self, now: float) -> None:
