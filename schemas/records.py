@@ -788,6 +788,38 @@ class CommandLedger:
     at: Millis = 0
 
 
+@dataclass(frozen=True, slots=True)
+class CommandIntent:
+    """A command to one meter, on `hes.intents`: what is about to be sent, written before it is, and what came of it."""
+
+    meter_id: str = ""
+    digest: bytes = b""  # of the request's exact bytes; with the meter's id it names one action
+    command_id: str = ""
+    job_id: str = ""
+    operation: Operation = Operation.UNKNOWN
+    record: str = ""  # topic/partition/offset of the job
+    owner: str = ""
+    at: Millis | None = None  # when it was about to be sent; null: nothing was sent
+    expires: Millis = 0  # from then on the request proves nothing any more, and this may be forgotten
+    outcome: Outcome = Outcome.UNKNOWN  # UNKNOWN: nobody knows yet what came of it
+    code: str = ""
+    detail: str = ""
+    before: str = ""
+    after: str = ""
+    settled_at: Millis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A claim to cut one supply, on `hes.openings`: their order says which are within the cap a minute."""
+
+    id: str = ""
+    meter_id: str = ""
+    digest: bytes = b""  # as of its CommandIntent
+    owner: str = ""
+    at: Millis = 0
+
+
 Record = (
     Meter
     | SessionFrames
@@ -815,6 +847,8 @@ Record = (
     | CommandCase
     | CommandStatus
     | CommandLedger
+    | CommandIntent
+    | Opening
 )
 """Whatever may be the value of a Kafka record."""
 

@@ -50,6 +50,7 @@ def with_local(given: Settings, endpoints: Endpoints, place: Home, *, always: bo
         "registry": {} if is_set("registry", "url") else {"url": endpoints.registry},
         "clickhouse": {} if is_set("clickhouse", "url") else {"url": SecretStr(endpoints.clickhouse)},
         "gateway": {} if is_set("gateway", "key_file") else _local_keys(place),
+        "commands": {} if is_set("commands", "root_key") else {"root_key": _local_root(place)},
     }
     return given.model_copy(
         update={group: getattr(given, group).model_copy(update=update) for group, update in updates.items()}
@@ -61,6 +62,16 @@ def _local_keys(place: Home) -> dict[str, str]:
     return {"key_file": str(keys / "meters.json"), "master_key_file": str(keys / "master.key")}
 
 
+def root_key_file(place: Home) -> Path:
+    """Where `hes operators keygen` pins this machine's root key, for the local stack."""
+    return place.data("keys") / "root.pub"
+
+
+def _local_root(place: Home) -> str:
+    file = root_key_file(place)
+    return file.read_text().strip() if file.is_file() else ""
+
+
 def addresses(given: Settings) -> dict[str, str]:
     """The environment in which a child process has these settings' addresses and files, and what else is set here."""
     ours = {name: value for name, value in os.environ.items() if name.startswith("HES_")}
@@ -70,6 +81,7 @@ def addresses(given: Settings) -> dict[str, str]:
         "HES_CLICKHOUSE__URL": given.clickhouse.url.get_secret_value(),
         "HES_GATEWAY__KEY_FILE": given.gateway.key_file,
         "HES_GATEWAY__MASTER_KEY_FILE": given.gateway.master_key_file,
+        "HES_COMMANDS__ROOT_KEY": given.commands.root_key,
     }
 
 

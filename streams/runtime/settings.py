@@ -199,6 +199,17 @@ class Commands(BaseModel):
     transaction_timeout_s: float = Field(10.0, ge=1, description="an interrupted write is undone after this at the latest")
 
 
+class Followup(BaseModel):
+    """What follows alarms and wrong clocks. Jobs are good for as long as `commands.deadlines` says."""
+
+    policy_file: str = Field("", description="YAML; empty takes the standard policy that ships")
+    operator: str = Field("hes-followup", description="in whose name clocks are set: an operator with the role `system`")
+    key_file: str = Field("", description="his private key (PEM); without one a wrong clock is an alarm")
+    key_passphrase: SecretStr = Field(SecretStr(""), description="of the key file, where it has one")
+    batch_records: int = Field(2_000, ge=1, le=5_000)
+    poll_s: float = Field(0.2, gt=0, description="between two looks at the clock while nothing comes")
+
+
 class DeadLetterLimit(BaseModel):
     """When dead letters stop a service."""
 
@@ -239,6 +250,7 @@ class Settings(BaseSettings):
     commands: Commands = Commands()
     schedules: Schedules = Schedules()
     gaps: Gaps = Gaps()
+    followup: Followup = Followup()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     health: Health = Health()
     log: Log = Log()

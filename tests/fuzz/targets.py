@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.fuzz import (
+    authority_targets,
     c12_table_targets,
     c1218_targets,
     c1222_targets,
@@ -15,6 +16,15 @@ from tests.fuzz.harness import Target
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for room in (push_targets, pull_targets, object_targets, system_targets, c1218_targets, c1222_targets, c12_table_targets)
+    for room in (
+        push_targets,
+        pull_targets,
+        object_targets,
+        system_targets,
+        c1218_targets,
+        c1222_targets,
+        c12_table_targets,
+        authority_targets,
+    )
     for target in room.TARGETS
 }

@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from connectors.clickhouse.errors import CODES as SINK
 from connectors.gateway.errors import ALARM_CODES, JOB_CODES, PUSH_CODES, RECORD_CODES
+from connectors.protocols.c12.errors import CODES as C12
 from connectors.protocols.dlms.errors import CODES as DLMS
 from schemas.codec import CODES as CODEC
 from schemas.topology import load
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 PAGES = {
     "dlms": DLMS,
+    "c12": C12,
     "push": PUSH_CODES,
     "alarm": ALARM_CODES,
     "job": JOB_CODES,

@@ -1,0 +1,108 @@
+"""`hes audit`: who did what, and that nothing of it was changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from connectors.cli import context
+from connectors.cli.failure import DONE_WITH_FAILURES, usage
+from connectors.cli.output import FormatOption, emit, row_of, say
+
+if TYPE_CHECKING:  # what a command needs is imported when it runs
+    from schemas.records import AuditEntry
+
+TOPIC = "hes.audit"
+audit = typer.Typer(help="The audit chain: who did what, chained by hash.", no_args_is_help=True)
+
+
+@audit.command()
+def verify(
+    expect: Annotated[
+        str, typer.Option(help="SEQUENCE:HASH noted earlier: finds also a chain that was written anew as a whole")
+    ] = "",
+    format: FormatOption = None,  # noqa: A002 - the option's name
+) -> None:
+    """Walk the whole chain, and name the first record that was altered, left out, put in or replaced; exit code 1 then.
+
+    Note the head that it prints somewhere else: whoever can write the whole topic anew cannot change your note.
+    """
+    from streams.runtime.authority.chain import START, Break, walk  # noqa: PLC0415
+
+    wanted = _expected(expect)
+    reader = _Reader()
+    at, found, agrees = START, None, wanted is None
+    for step in walk(reader.entries()):
+        if isinstance(step, Break):
+            found = step
+            break
+        at = step
+        if wanted is not None and step.sequence == wanted[0]:
+            agrees = step.hash == wanted[1]
+    what = reader.fault or (found.what if found is not None else "")
+    if not what and not agrees:
+        what = f"entry {wanted[0] if wanted else 0} is not the one that was noted: the chain was written anew, or cut short"
+    row: dict[str, Any] = {"sound": not what, "entries": at.sequence, "head": f"{at.sequence}:{at.hash.hex()}"}
+    if what:
+        row |= {"broken_at": at.sequence + 1, "offset": reader.offset, "what": what}
+    emit([row], format)
+    if what:
+        say(f"[red]the chain does not hold[/] at offset {reader.offset} of {TOPIC}: {what}")
+        raise typer.Exit(DONE_WITH_FAILURES)
+
+
+@audit.command("list")
+def list_(
+    subject: Annotated[str, typer.Option(help="about this command, operator or control only")] = "",
+    refused: Annotated[bool, typer.Option("--refused", help="only what was refused or failed")] = False,
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="the last so many; 0 is all")] = 50,
+    format: FormatOption = None,  # noqa: A002 - the option's name
+) -> None:
+    """List entries of the chain, without verifying it."""
+    rows = []
+    for entry in _Reader().entries():
+        if subject in ("", entry.subject) and (entry.code or not refused):
+            row = row_of(entry)
+            rows.append({name: row[name] for name in ("sequence", "at", "actor", "action", "subject", "code", "detail")})
+    emit(rows[-last:] if last else rows, format, empty="the chain has no such entries")
+
+
+class _Reader:
+    """The entries of the topic, and where it is; it stops at a record that is none."""
+
+    def __init__(self) -> None:
+        self.offset = -1
+        self.fault = ""
+
+    def entries(self) -> Iterator[AuditEntry]:
+        from connectors.cli.topics import decoded, read_topic  # noqa: PLC0415
+        from schemas.records import AuditEntry  # noqa: PLC0415
+
+        given = context.settings()
+        for message, record in decoded(given, read_topic(given, TOPIC)):
+            self.offset = message.offset() or 0
+            if not isinstance(record, AuditEntry):
+                self.fault = (
+                    f"the record is no audit entry: {record if isinstance(record, Exception) else type(record).__name__}"
+                )
+                return
+            yield record
+
+
+def _expected(text: str) -> tuple[int, bytes] | None:
+    if not text:
+        return None
+    sequence, _, digest = text.partition(":")
+    try:
+        return int(sequence), bytes.fromhex(digest)
+    except ValueError:
+        raise usage(
+            f"--expect {text[:40]!r} is not SEQUENCE:HASH", "give the head as `hes audit verify` printed it"
+        ) from None
+
+
+def register(app: typer.Typer) -> None:
+    """Put the group on the tree."""
+    app.add_typer(audit, name="audit")

@@ -1,0 +1,37 @@
+"""A job at the gateway: whoever can write to a jobs topic must not be able to move a relay (rule 9)."""
+
+from __future__ import annotations
+
+from schemas.records import Job
+from streams.runtime.authority.kinds import acts, kind_of
+from streams.runtime.authority.refusals import Pending, Proven, Refusal
+from streams.runtime.authority.targets import Place
+from streams.runtime.authority.verify import Around, Scope, verify
+
+_SAME = ("operation", "objects", "from_time", "to_time", "parameters")
+"""What a job must ask exactly as its request did."""
+
+
+def needs_proof(job: Job) -> bool:
+    """Whether a job moves a relay or changes a meter. Firmware goes by campaigns, which prove themselves otherwise."""
+    return acts(kind_of(job.operation, job.objects))
+
+
+def verify_job(around: Around, job: Job, place: Place, now_ms: int) -> Proven | Refusal:
+    """Whether a job that `needs_proof` is what was asked for, decided on, and may be done to this meter now.
+
+    The caller keeps track of what it has done by `Proven.digest` and the meter's id, obeys `Policy.openings_a_minute`, and
+    asks again just before it acts.
+    """
+    if not job.request:
+        return Refusal("job-unproven", f"job {job.id} carries no signed request; commands go by hes.commands")
+    if job.meter_id != place.id:
+        return Refusal("job-other", f"job {job.id} is for meter {job.meter_id}, not {place.id}")
+    found = verify(around, job.request, job.decisions, Scope((place,), whole=False, proof=job.target_proof), now_ms)
+    if isinstance(found, Pending):
+        return Refusal("decision-missing", f"job {job.id} lacks {found.missing} decisions by {', '.join(found.roles)}")
+    if isinstance(found, Proven):
+        other = [name for name in _SAME if getattr(job, name) != getattr(found.request, name)]
+        if other or job.caused_by != found.request.id:
+            return Refusal("job-other", f"job {job.id} differs from its request in {', '.join(other) or 'caused_by'}")
+    return found
