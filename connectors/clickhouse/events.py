@@ -1,4 +1,4 @@
-"""Registers, alarms and acknowledgements to the rows of their tables."""
+"""Registers, alarms, acknowledgements and read success to the rows of their tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from connectors.clickhouse.intervals import (
     check_scaler,
     check_version,
 )
-from schemas.records import Alarm, CommandAck, RegisterReadings
+from schemas.records import Alarm, CommandAck, ReadSuccess, RegisterReadings
 
 _FIRST_MS, _LAST_MS = -2_208_988_800_000, 10_413_791_999_999  # DateTime64: 1900-01-01 to 2299-12-31
 
@@ -52,6 +52,9 @@ _ACK_TEXTS = (
     "before",
     "after",
 )
+
+
+_SUCCESS_NUMBERS = ("period_s", "meters", "complete", "expected", "arrived", "given_up")
 
 
 def check_registers(reading: RegisterReadings) -> None:
@@ -128,6 +131,27 @@ def ack_columns(acks: Sequence[CommandAck]) -> dict[str, Column]:
     columns["rows"] = np.array([ack.rows for ack in acks], np.int64)
     columns["ts"] = _times(ack.at for ack in acks)
     columns["version"] = np.array([ack.at for ack in acks], np.uint64)
+    return columns
+
+
+def check_success(success: ReadSuccess) -> None:
+    """`RowError` as for readings."""
+    check_version(success.at)
+    _check_time(success.at)
+    _check_within("day", success.day, 0, 2**16 - 1)
+    _check_within("partition", success.partition, -1, 2**31 - 1)
+
+
+def success_columns(records: Sequence[ReadSuccess]) -> dict[str, Column]:
+    """The columns of `schedule_figures`."""
+    texts = ("id", "schedule_id", "segment", "network")
+    columns: dict[str, Column] = {name: _runs(getattr(record, name) for record in records) for name in texts}
+    columns["day"] = np.array([record.day for record in records], np.uint16)
+    columns["partition"] = np.array([record.partition for record in records], np.int32)
+    for name in _SUCCESS_NUMBERS:
+        columns[name] = np.array([getattr(record, name) for record in records], np.int64)
+    columns["ts"] = _times(record.at for record in records)
+    columns["version"] = np.array([record.at for record in records], np.uint64)
     return columns
 
 

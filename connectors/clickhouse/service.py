@@ -1,4 +1,4 @@
-"""`hes run clickhouse`: from four topics into the tables."""
+"""`hes run clickhouse`: from five topics into the tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.runtime.errors import TemporaryError
 from streams.runtime.service import Runtime, run
 from streams.runtime.settings import Settings
 
-TOPICS = ("hes.readings.intervals", "hes.readings.registers", "hes.alarms", "hes.command-acks")
+TOPICS = ("hes.readings.intervals", "hes.readings.registers", "hes.alarms", "hes.command-acks", "hes.read-success")
 
 _AGAIN_S = 1.0
 

@@ -24,12 +24,14 @@ from connectors.clickhouse.events import (
     check_ack,
     check_alarm,
     check_registers,
+    check_success,
     register_columns,
+    success_columns,
 )
 from connectors.clickhouse.intervals import RowError, check_intervals, interval_columns
 from connectors.clickhouse.store import Store
 from schemas.codec import Codec, CodecError
-from schemas.records import Alarm, CommandAck, IntervalReadings, Record, RegisterReadings
+from schemas.records import Alarm, CommandAck, IntervalReadings, ReadSuccess, Record, RegisterReadings
 from schemas.registry import RegistryError
 from streams.runtime import metrics
 from streams.runtime.errors import TemporaryError
@@ -68,6 +70,7 @@ _TABLES = (
     _Table("registers", RegisterReadings, register_columns),
     _Table("alarms", Alarm, alarm_columns),
     _Table("command_acks", CommandAck, ack_columns),
+    _Table("schedule_figures", ReadSuccess, success_columns),
 )
 
 _CHECKS: dict[type[Record], Callable[[Any], None]] = {
@@ -75,6 +78,7 @@ _CHECKS: dict[type[Record], Callable[[Any], None]] = {
     RegisterReadings: check_registers,
     Alarm: check_alarm,
     CommandAck: check_ack,
+    ReadSuccess: check_success,
 }
 
 

@@ -46,6 +46,6 @@ COMMANDS_REFUSED = Counter("hes_commands_refused_total", "Audit entries with a c
 COMMANDS_OPEN = Gauge("hes_commands_open", "Commands that have not ended")
 COMMANDS_LEADS = Gauge("hes_commands_leads", "1 where this process is the one that writes")
 FOLLOWED_UP = Counter("hes_followup_jobs_total", "Jobs that followed an alarm, by rule", ["rule"])
-NOT_FOLLOWED_UP = Counter("hes_followup_passed_total", "Alarms that nothing followed, by rule and reason", ["rule", "reason"])
+NOT_FOLLOWED = Counter("hes_followup_passed_total", "Alarms that nothing follows, by rule and why", ["rule", "reason"])
 CLOCKS_WRONG = Counter("hes_followup_clocks_total", "Clocks found wrong, by what was done", ["done"])
 FOLLOWUP_WAITING = Gauge("hes_followup_waiting", "Jobs of follow-up whose time has not come")

@@ -22,6 +22,7 @@ from schemas.records import (
     IntervalReadings,
     Network,
     Operation,
+    ReadSuccess,
     Register,
     RegisterReadings,
 )
@@ -81,8 +82,20 @@ def test_migrations_are_applied_once_and_an_edited_file_is_refused(store: Store)
     assert migrate(store, database) == [migration.name for migration in shipped()]
     assert migrate(store, database) == []
     *rest, last = shipped()
-    with pytest.raises(FatalError, match="005_views was applied"):
+    with pytest.raises(FatalError, match=f"{last.name} was applied"):
         migrate(store, database, [*rest, Migration(last.number, last.name, last.text + "\n")])
+
+
+def test_success_of_a_schedule_is_the_newest_of_each_partition_added_up(loaded: Loaded) -> None:
+    first = ReadSuccess("a", 20_454, "profile", "dc-1", Network.PLC_G3, 0, 900, 2, 1, 192, 100, 0, FIRST_END * 1000)
+    newer = replace(first, id="b", complete=2, arrived=192, at=first.at + 1)
+    other = replace(first, id="c", partition=7, meters=1, complete=0, expected=96, arrived=24, given_up=72)
+    for records in ((newer, first), (other,), (first, newer, other)):
+        assert loaded.sink(*records) == []
+    columns = "day, schedule_id, segment, network, meters, complete, expected, arrived, given_up, success"
+    assert view(loaded, columns, "schedule_success", "day") == [
+        (date(2026, 1, 1), "profile", "dc-1", "PLC_G3", 3, 2, 288, 216, 72, 0.75)
+    ]
 
 
 def test_a_batch_taken_again_is_dropped_by_its_token(loaded: Loaded) -> None:

@@ -14,7 +14,9 @@ from connectors.protocols.dlms.errors import CODES as DLMS
 from schemas.codec import CODES as CODEC
 from schemas.topology import load
 from schemas.topology_draw import mermaid
+from streams.gaps.outputs import CODES as GAPS
 from streams.runtime import metrics
+from streams.schedules.rules import CODES as SCHEDULES
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +30,8 @@ PAGES = {
     "record": RECORD_CODES,
     "codec": CODEC,
     "sink": SINK,
+    "schedules": SCHEDULES,
+    "gaps": GAPS,
 }
 
 

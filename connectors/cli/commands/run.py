@@ -20,6 +20,10 @@ class Service(StrEnum):
     CLICKHOUSE = "clickhouse"
     OMS = "oms"
     FRAUD = "fraud"
+    SCHEDULES = "schedules"
+    GAPS = "gaps"
+    COMMANDS = "commands"
+    FOLLOWUP = "followup"
 
 
 _MODULES = {
@@ -28,6 +32,10 @@ _MODULES = {
     Service.CLICKHOUSE: "connectors.clickhouse.service",
     Service.OMS: "connectors.oms.service",
     Service.FRAUD: "connectors.fraud.service",
+    Service.SCHEDULES: "streams.schedules.service",
+    Service.GAPS: "streams.gaps.service",
+    Service.COMMANDS: "streams.commands.service",
+    Service.FOLLOWUP: "streams.followup.service",
 }
 
 

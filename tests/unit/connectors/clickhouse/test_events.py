@@ -10,10 +10,12 @@ from connectors.clickhouse.events import (
     check_ack,
     check_alarm,
     check_registers,
+    check_success,
     register_columns,
+    success_columns,
 )
 from connectors.clickhouse.intervals import RowError
-from schemas.records import Alarm, AlarmKind, CommandAck, CommandState, Register, RegisterReadings
+from schemas.records import Alarm, AlarmKind, CommandAck, CommandState, Network, ReadSuccess, Register, RegisterReadings
 from tests.unit.connectors.clickhouse.fakes import rows_as_dicts
 
 AT = 1_700_000_000_123
@@ -94,8 +96,32 @@ def test_registers_that_have_no_place_are_named(reading: RegisterReadings, code:
     assert caught.value.code == code
 
 
+def test_read_success_is_a_row() -> None:
+    success = ReadSuccess("s", 20_541, "profile", "dc-1", Network.PLC_G3, 3, 900, 10, 9, 960, 950, 5, AT)
+    check_success(success)
+    (row,) = rows_as_dicts(success_columns([success]))
+    assert row == {
+        "id": "s",
+        "schedule_id": "profile",
+        "segment": "dc-1",
+        "network": "PLC_G3",
+        "day": 20_541,
+        "partition": 3,
+        "period_s": 900,
+        "meters": 10,
+        "complete": 9,
+        "expected": 960,
+        "arrived": 950,
+        "given_up": 5,
+        "ts": AT,
+        "version": AT,
+    }
+
+
 def test_times_out_of_range_are_named() -> None:
     with pytest.raises(RowError, match="1900 to 2299"):
         check_alarm(Alarm(occurred_at=-(2**60)))
     with pytest.raises(RowError, match="1900 to 2299"):
         check_ack(CommandAck(at=2**60))
+    with pytest.raises(RowError, match="0 to 65535"):
+        check_success(ReadSuccess(day=2**16))

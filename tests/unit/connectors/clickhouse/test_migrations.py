@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from connectors.clickhouse.errors import TableError
-from connectors.clickhouse.events import ack_columns, alarm_columns, register_columns
+from connectors.clickhouse.events import ack_columns, alarm_columns, register_columns, success_columns
 from connectors.clickhouse.intervals import interval_columns
 from connectors.clickhouse.migrations import Migration, check, columns_of, migrate, shipped
-from schemas.records import Alarm, Channel, CommandAck, IntervalReadings, Register, RegisterReadings
+from schemas.records import Alarm, Channel, CommandAck, IntervalReadings, ReadSuccess, Register, RegisterReadings
 from streams.runtime.errors import FatalError
 from tests.unit.connectors.clickhouse.fakes import MemoryStore
 
@@ -69,6 +69,7 @@ def test_the_tables_have_the_columns_that_the_sink_fills() -> None:
         "registers": register_columns([RegisterReadings(registers=(Register("a"),))]),
         "alarms": alarm_columns([Alarm()]),
         "command_acks": ack_columns([CommandAck()]),
+        "schedule_figures": success_columns([ReadSuccess()]),
     }
     assert {table: set(columns) for table, columns in made.items()} == {
         table: set(columns) for table, columns in columns_of(shipped()).items()
