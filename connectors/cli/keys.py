@@ -1,4 +1,10 @@
-"""Keys as a command is given them: two options, or a file by system title."""
+"""Keys as a command is given them: two options, or a file by system title (DLMS) and application title (C12.22).
+
+    {"4C475A677370B177": {"ek": "HEX", "ak": "HEX"}, "1.3.6.1.4.1.33507.1919.22906.0": {"eax": {"0": "HEX", "2": "HEX"}}}
+
+or one object a line with `system_title`, or with `ap_title`. The title "*" is any node's; keys of EAX' may stand under
+`eax_keys` as shipment files have them, too: "0=HEX 2=HEX".
+"""
 
 from __future__ import annotations
 
@@ -9,10 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from connectors.cli.failure import usage
+from connectors.protocols.c12 import c1222_security
+from connectors.protocols.c12.errors import C12Error
+from connectors.protocols.c12.titles import C1222_BASE, ApTitle, title
 from connectors.protocols.dlms.ciphering import KeyLookup, Keys
+from connectors.protocols.dlms.meter_keys import read_eax
 
 _BETWEEN = re.compile(r"[\s:\-]")
 _TITLE = re.compile(r"[0-9A-Fa-f]{16}")
+_AP_TITLE = re.compile(r"\*|\.?[0-9]+(\.[0-9]+)+|\.[0-9]+")
+_EAX = 17
+_OWN = {"ek", "eax", "eax_keys", "ap_title", "system_title", "identities"}
+"""Names of which an object that is one entry has one."""
 
 
 def lookup(ek: str, ak: str, file: Path | None) -> KeyLookup:
@@ -24,10 +38,45 @@ def lookup(ek: str, ak: str, file: Path | None) -> KeyLookup:
     return lambda title: named.get(title.hex().upper(), every)
 
 
-def _file(path: Path) -> dict[str, Keys]:
-    """A JSON object by system title, or an object a line with `system_title` in it; each with `ek` and, mostly, `ak`.
+def eax_lookup(file: Path | None, base: ApTitle = C1222_BASE) -> c1222_security.KeyLookup:
+    """Keys of EAX' by application title and key id. Relative titles are made absolute by `base`."""
+    keys: dict[tuple[str, int], bytes] = {}
+    for number, (name, entry) in enumerate(_rows(file) if file else (), 1):
+        if isinstance(name, str) and isinstance(entry, dict) and _AP_TITLE.fullmatch(name):
+            where = f"{file}, entry {number}"
+            try:
+                shown = name if name == "*" else title(name).absolute(base).text
+            except C12Error:
+                raise usage(f"{where}: no application title", "write it like 1.3.6.1.4.1.33507.1") from None
+            keys |= {(shown, key_id): key for key_id, key in _ring(where, entry).items()}
+    return c1222_security.keyring(keys)
 
-    What an error says never comes from the file: a key may stand where a system title should.
+
+def _ring(where: str, entry: dict[str, Any]) -> dict[int, bytes]:
+    """Keys by key id, from an object or from a shipment's text. What an error says never comes from the file."""
+    given = entry.get("eax", entry.get("eax_keys")) or {}
+    if isinstance(entry.get("secrets"), dict):
+        given = given or entry["secrets"].get("eax_keys") or {}
+    if isinstance(given, dict):
+        given = " ".join(f"{key_id}={key}" for key_id, key in given.items())
+    if not given:
+        return {}
+    try:
+        octets = read_eax(given if isinstance(given, str) else "-")
+    except ValueError as error:
+        raise usage(f"{where}: eax {error}", 'write {"eax": {"0": "HEX"}} with keys of 32 hex digits') from None
+    return {octets[at]: octets[at + 1 : at + _EAX] for at in range(0, len(octets), _EAX)}
+
+
+def _file(path: Path) -> dict[str, Keys]:
+    """Keys of DLMS by system title; each entry with `ek` and, mostly, `ak`."""
+    return {found: _keys(f"{path}, system title {found}", entry) for found, entry in _checked(path, _rows(path))}
+
+
+def _rows(path: Path) -> list[tuple[Any, Any]]:
+    """Titles and entries of a file, unchecked.
+
+    What an error says never comes from the file: a key may stand where a title should.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -37,12 +86,12 @@ def _file(path: Path) -> dict[str, Keys]:
         raise usage(f"the keys in {path} are no text in UTF-8", "write them as JSON") from None
     try:
         whole = json.loads(text)
-        rows = whole.items() if isinstance(whole, dict) and "ek" not in whole else [_titled(whole)]
+        one = not isinstance(whole, dict) or bool(_OWN & whole.keys())
+        return [_titled(whole)] if one else list(whole.items())
     except json.JSONDecodeError:
-        rows = [_titled(_line(path, number, line)) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        return [_titled(_line(path, number, line)) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     except RecursionError:
         raise usage(f"{path} is nested too deep to be a file of keys") from None
-    return {title: _keys(f"{path}, system title {title}", entry) for title, entry in _checked(path, rows)}
 
 
 def _line(path: Path, number: int, line: str) -> Any:
@@ -53,17 +102,27 @@ def _line(path: Path, number: int, line: str) -> Any:
 
 
 def _titled(entry: Any) -> tuple[Any, Any]:
-    return (entry.get("system_title"), entry) if isinstance(entry, dict) else (None, entry)
+    """An object's title, which it names itself; of a shipment's line also among its identities."""
+    if not isinstance(entry, dict):
+        return None, entry
+    found = entry.get("system_title") or entry.get("ap_title")
+    listed = entry.get("identities")
+    for item in listed if found is None and isinstance(listed, list) else ():
+        if isinstance(item, dict) and item.get("kind") in ("SYSTEM_TITLE", "AP_TITLE"):
+            return item.get("value"), entry
+    return found, entry
 
 
 def _checked(path: Path, rows: Iterable[tuple[Any, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
-    for number, (title, entry) in enumerate(rows, 1):
-        if not isinstance(title, str) or not isinstance(entry, dict):
+    for number, (name, entry) in enumerate(rows, 1):
+        if not isinstance(name, str) or not isinstance(entry, dict):
             raise usage(
                 f"{path} does not name keys by system title",
                 'write {"4C475A677370B177": {"ek": "HEX", "ak": "HEX"}}, or one a line with "system_title"',
             )
-        bare = _BETWEEN.sub("", title)
+        if _AP_TITLE.fullmatch(name):
+            continue
+        bare = _BETWEEN.sub("", name)
         if not _TITLE.fullmatch(bare):
             raise usage(f"{path}, entry {number}: the system title is not 16 hex digits")
         if entry.get("ek"):

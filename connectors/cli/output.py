@@ -19,7 +19,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from schemas.codec import plain
 from schemas.records import Millis, Record
 from streams.runtime.clock import iso
 
@@ -75,6 +74,8 @@ def dumps(row: Mapping[str, Any]) -> str:
 
 def row_of(record: Record) -> dict[str, Any]:
     """A record as a row: times in ISO 8601, octets as hex."""
+    from schemas.codec import plain  # noqa: PLC0415 - it brings a Kafka client along, which `hes probe` does without
+
     return _readable(type(record), plain(record))
 
 
@@ -148,6 +149,8 @@ def _json(value: Any) -> Any:
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        from schemas.codec import plain  # noqa: PLC0415 - as above
+
         return plain(value)
     return str(value)
 

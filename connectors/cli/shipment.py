@@ -6,14 +6,14 @@ import csv
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from connectors.cli.failure import usage
-from connectors.gateway.keystore import MeterKeys
+from connectors.protocols.dlms.meter_keys import READERS, MeterKeys
 from schemas.records import Identity, IdentityKind, Meter, MeterState, Network, Protocol, UtilityKind
 
 _IDENTITIES = {
@@ -23,7 +23,14 @@ _IDENTITIES = {
     "ap_title": IdentityKind.AP_TITLE,
     "from_endpoint": IdentityKind.ENDPOINT,
 }
-_SECRETS = ("ek", "ak", "password")
+_KEYS = {
+    "ek": "ek", "ak": "ak", "kek": "kek", "broadcast_key": "broadcast", "signing_key": "signing",
+    "agreement_key": "agreement", "certificate": "certificate", "meter_certificate": "meter_signing",
+    "meter_agreement_certificate": "meter_agreement", "eax_keys": "eax", "des_key": "des", "logon_user": "user",
+}  # fmt: skip
+"""Columns to fields of `MeterKeys`. Symmetric keys are hex (C12's as `id=HEX`); private keys, public keys and certificates
+PEM or hex; a C12 user is `number:name`."""
+_SECRETS = (*_KEYS, "password")
 _ENUMS: dict[str, type[StrEnum]] = {"utility": UtilityKind, "protocol": Protocol, "network": Network, "state": MeterState}
 _MODEL = {item.name: item for item in fields(Meter)}
 _COLUMNS = sorted({*_MODEL, *_IDENTITIES, *_SECRETS, "secrets"} - {"identities", "updated_at"})
@@ -120,7 +127,7 @@ def _check_columns(path: Path, names: list[str]) -> None:
 def _row(number: int, entry: Mapping[str, Any]) -> Row | Wrong:
     try:
         meter = _meter(entry)
-        keys = _keys(entry)
+        keys = _keys(entry, meter.id)
     except (ValueError, TypeError) as error:
         return Wrong(number, str(error))
     return Row(number, meter, keys)
@@ -184,7 +191,8 @@ def _identity(kind: IdentityKind, given: Any) -> Identity:
     return Identity(kind, text)
 
 
-def _keys(entry: Mapping[str, Any]) -> MeterKeys | None:
+def _keys(entry: Mapping[str, Any], meter_id: str) -> MeterKeys | None:
+    """What an error says never comes from the file."""
     nested = entry.get("secrets") or {}
     if not isinstance(nested, dict):
         raise TypeError("secrets must be an object")
@@ -192,13 +200,27 @@ def _keys(entry: Mapping[str, Any]) -> MeterKeys | None:
     if not secrets:
         return None
     octets = {}
-    for name in ("ek", "ak"):
-        if name in secrets:
+    for column, name in _KEYS.items():
+        if column in secrets:
+            text = secrets[column]
             try:
-                octets[name] = bytes.fromhex(secrets[name])
-            except (ValueError, TypeError):
-                raise ValueError(f"{name} is not hex") from None
-            if len(octets[name]) not in (16, 32):
-                raise ValueError(f"{name} has {len(octets[name])} octets, 16 or 32 are needed")
+                # In one line of CSV a PEM file has its ends of lines written out.
+                octets[name] = READERS[name](text.replace("\\n", "\n") if isinstance(text, str) else "-")
+            except ValueError as error:
+                raise ValueError(f"{column} {error}") from None
     password = secrets.get("password")
-    return MeterKeys(password=str(password).encode() if password else None, **octets)
+    return MeterKeys(password=str(password).encode() if password else None, meter=meter_id, **octets)
+
+
+def shared(rows: Iterable[Row], owner: Callable[[str], str]) -> dict[int, str]:
+    """Rows (by their place) whose key reference is another meter's already: that meter's id. `owner` says whose a reference
+    is, as far as it is known. Two meters must not have one, or invocation counters are used twice under one key.
+    """
+    holders: dict[str, str] = {}
+    found: dict[int, str] = {}
+    for place, row in enumerate(rows):
+        ref, meter_id = row.meter.key_ref, row.meter.id
+        holder = holders.setdefault(ref, owner(ref) or meter_id)
+        if holder != meter_id:
+            found[place] = holder
+    return found

@@ -22,7 +22,7 @@ from connectors.gateway.errors import KeyStoreError
 from connectors.gateway.identify import by_endpoint, discovered, identify, presented
 from connectors.gateway.keystore import KeyStore
 from connectors.gateway.mapping import Event, events_of, security_alarm
-from connectors.protocols.dlms.ciphering import Keys
+from connectors.protocols.dlms.ciphering import KEY_OCTETS, Keys
 from connectors.protocols.dlms.errors import DlmsError
 from connectors.protocols.dlms.framing import Limits
 from connectors.protocols.dlms.push import GENERIC, reread
@@ -107,7 +107,14 @@ class Pipeline:
         try:
             found = self._keys.get(meter.key_ref) if meter is not None and meter.key_ref else None
             found = found or self._keys.get(title)
-            return None if found is None or found.ek is None else Keys(found.ek, found.ak)
+            if found is None or found.ek is None:
+                return None
+            suite = 0 if meter is None else self.template_of(meter).pull.suite
+            if len(found.ek) == KEY_OCTETS[2]:
+                suite = 2
+            elif suite == 2:
+                suite = 0  # the key is what the meter has
+            return Keys(found.ek, found.ak, broadcast=found.broadcast, kek=found.kek, suite=suite)
         except (KeyStoreError, ValueError) as error:
             self._log.error("keys-unusable", system_title=title, reason=str(error))
             return None

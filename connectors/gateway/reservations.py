@@ -9,9 +9,9 @@ backup counting goes on above whatever may have been used. A worker that was pau
 block, which nobody else has, and is refused the next. Counters belong to a meter's key whatever the client, since the
 nonce does not know the client; a key reference belongs to one meter, and a second meter that names it is refused.
 
-How far the meter's own counter and its answers to ours have come is written along with each reservation, and when a
-partition is let go in good order. So what was recorded before a restart is refused after it, and a meter that says less than
-it has answered is an alarm; a crash forgets at most what came since the last block.
+How far the meter's own counter and its answers to ours have come is written along: with each reservation, every minute, and
+when a partition is let go. So what was recorded before a restart is refused after it, and a meter that says less than it has
+answered is an alarm; a crash forgets a minute.
 """
 
 from __future__ import annotations
@@ -20,110 +20,35 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import structlog
 
+from connectors.gateway.counting import (
+    LAST,
+    Ask,
+    Counting,
+    FencedError,
+    Key,
+    Ledger,
+    Opened,
+    shared,
+    unavailable,
+)
 from connectors.gateway.errors import JobError
-from connectors.protocols.dlms.errors import CipherError
 from schemas.records import CounterReservation, CountersSeen, Meter
 from streams.runtime import metrics
 from streams.runtime.clock import Clock
 
-LAST = 0xFFFF_FFFF
+__all__ = ["LAST", "Ask", "Counting", "FencedError", "Key", "Ledger", "Opened", "Reservations", "unavailable"]
+
 _ENOUGH = 16
 """Counters that an association and a short job take: a visit does not begin with fewer."""
 
-Key = tuple[str, str]
-"""Meter id and key reference."""
+_PASSED_OVER = 1
+"""A meter may answer the release of an association without looking at its counter."""
 _AT_ONCE = 5_000
-"""Records in one transaction when a partition is let go."""
-Ask = Callable[[], Awaitable["int | None"]]
-"""Asks the meter for the last counter that it took; None where it cannot tell."""
-
-
-class FencedError(Exception):
-    """Another worker has opened the partition's counters since."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Opened:
-    """A partition as it was taken over: what is reserved in it, by key, and by what it is written."""
-
-    partition: int
-    reserved: dict[Key, int]
-    writer: object = None
-    seen: dict[Key, CountersSeen] = field(default_factory=dict)
-
-
-class Ledger(Protocol):
-    """Where reservations are kept: hes.counters. Blocking; called on threads."""
-
-    def open(self, partition: int) -> Opened:
-        """Take a partition over: from now on nobody who opened it before can reserve in it, ourselves included."""
-
-    def reserve(self, opened: Opened, records: Sequence[CounterReservation]) -> None:
-        """Write reservations, all or none; returns when Kafka has them. Raises `FencedError`, or anything else."""
-
-    def close(self, opened: Opened) -> None:
-        """Let a partition go."""
-
-
-@dataclass(slots=True, eq=False)
-class Counting:
-    """The counters of one key: what a `security.Channel` counts by. On the event loop."""
-
-    key: Key
-    client: int
-    value: int
-    """The next one."""
-    limit: int
-    """The last that is reserved."""
-    low: Callable[[Counting], None]
-    heard: int = -1
-    """The last counter of the meter's own that came authenticated."""
-    proved: int = -1
-    """The highest of ours that the meter has answered."""
-    mark: str = ""
-    """Of the key that these two are of."""
-    checked: bool = False
-    """Whether the meter was asked how far it is."""
-    stale: bool = False
-    """Somebody else had the partition meanwhile: what is left may be used, and no more is reserved."""
-    filling: asyncio.Future[None] | None = None
-
-    @property
-    def left(self) -> int:
-        """How many may be used."""
-        return self.limit - self.value + 1
-
-    def next(self) -> int:
-        """The next counter. Raises `JobError` where none is reserved, CipherError where there is none any more."""
-        if self.value > LAST:
-            raise CipherError("cipher-counter", "the invocation counter is used up: give the meter a new key")
-        if self.value > self.limit:
-            self.low(self)
-            raise unavailable("those reserved are used up, and more are not in Kafka yet")
-        value, self.value = self.value, self.value + 1
-        self.low(self)
-        return value
-
-    def answered(self) -> None:
-        """The meter took everything so far."""
-        self.proved = max(self.proved, self.value - 1)
-
-    def heard_under(self, mark: str) -> int:
-        """The last counter of the meter's under the key of this mark. A meter that took a new key counts from zero; ours go
-        on.
-        """
-        if mark != self.mark:
-            self.mark, self.heard, self.proved = mark, -1, -1
-        return self.heard
-
-    @property
-    def seen(self) -> CountersSeen:
-        """How far it has come."""
-        return CountersSeen(self.mark, self.heard, self.proved)
+"""Records in one transaction that say what was seen."""
+_SEEN_EVERY_S = 60.0
 
 
 @dataclass(slots=True, eq=False)
@@ -134,6 +59,8 @@ class _Book:
     counting: dict[Key, Counting] = field(default_factory=dict)
     waiting: list[tuple[CounterReservation, asyncio.Future[None]]] = field(default_factory=list)
     writing: bool = False
+    tell_at: float = 0.0
+    """When to write again what was seen."""
 
     def unwritten(self, owner: str, now_ms: int) -> list[CounterReservation]:
         """What was seen since it was last written, with reservations as they are."""
@@ -199,6 +126,9 @@ class Reservations:
         counting.client = client
         if mark is not None:
             counting.heard_under(mark)
+        if self._clock.monotonic() >= book.tell_at:
+            book.tell_at = self._clock.monotonic() + _SEEN_EVERY_S
+            self._spawn(self._tell(partition, book))
         if not counting.checked and ask is not None:
             told = await ask()
             if told is not None:
@@ -240,6 +170,15 @@ class Reservations:
                 if self._holders.get(key_ref) == meter_id:
                     del self._holders[key_ref]
             await asyncio.to_thread(self._let_go, book.opened, book.unwritten(self._owner, self._clock.now_ms()))
+
+    async def _tell(self, partition: int, book: _Book) -> None:
+        """Write what was seen since it was last written. Where that fails, the next minute tries again."""
+        records = book.unwritten(self._owner, self._clock.now_ms())
+        for at in range(0, len(records), _AT_ONCE):
+            some = records[at : at + _AT_ONCE]
+            if not self._current(partition, book) or await self._written(partition, book, some) is not None:
+                return
+            book.opened.seen.update({(record.meter_id, record.key_ref): record.seen for record in some})
 
     def _let_go(self, opened: Opened, records: Sequence[CounterReservation]) -> None:
         """Write what was seen, where the partition is still ours to write in, and close it. On a thread."""
@@ -285,7 +224,7 @@ class Reservations:
 
     def _told(self, meter: Meter, counting: Counting, told: int, *, known: bool) -> None:
         """Take what the meter says into account: it may raise our counter, never lower it."""
-        if told < counting.proved:
+        if told < counting.proved - _PASSED_OVER:
             detail = f"meter {meter.id} says that it last took counter {told}, and had answered {counting.proved} before"
             self._alarm(meter, "counter-backwards", detail)
         if told < counting.value:
@@ -384,17 +323,3 @@ class Reservations:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def shared(meter: Meter, holder: str) -> JobError:
-    """Two meters with one key reference."""
-    return JobError(
-        "key-shared",
-        f"meters {holder} and {meter.id} both name the key reference {meter.key_ref!r}: invocation counters would be used "
-        "twice; give each meter a key reference and keys of its own",
-    )
-
-
-def unavailable(why: str) -> JobError:
-    """No counters now."""
-    return JobError("counter-unavailable", f"no invocation counters can be reserved: {why}", retry=True)

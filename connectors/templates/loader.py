@@ -7,15 +7,21 @@ meter read wrongly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from connectors.protocols.dlms.template import Template
 from connectors.templates.schema import TemplateError, build, check
+
+T = TypeVar("T")
+Check = Callable[[Path, dict[str, Any], Mapping[tuple[str, ...], int]], None]
+"""Raises TemplateError where a file by itself is not right; given its keys and the line of each."""
+Build = Callable[[str, Path, dict[str, Any]], T]
+"""What a file with all that it extends becomes."""
 
 _OWN = Path(__file__).parent / "dlms"
 _MAX_CHAIN = 8
@@ -33,12 +39,17 @@ def load_templates(extra_dir: Path | None = None) -> dict[str, Template]:
 
 @cache
 def _load(extra_dir: Path | None) -> Mapping[str, Template]:
+    return load_folders((_OWN, extra_dir), check, build)
+
+
+def load_folders(folders: tuple[Path | None, ...], check: Check, build: Build[T]) -> dict[str, T]:
+    """Every template of some folders by its name, what is in later folders on top. Raises as `load_templates`."""
     files: dict[str, Path] = {}
-    for folder in (_OWN, extra_dir):
+    for folder in folders:
         if folder is not None and not folder.is_dir():
             raise TemplateError(folder, "this is no folder: give one that holds template files (*.yaml)")
         files |= {path.stem: path for path in sorted(folder.glob("*.yaml"))} if folder is not None else {}
-    parsed = {name: _parse(path) for name, path in files.items()}
+    parsed = {name: _parse(path, check) for name, path in files.items()}
     return {name: build(name, files[name], _merged(name, parsed, files)) for name in parsed}
 
 
@@ -72,7 +83,7 @@ def _overlaid(under: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[Any, An
     return out
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _parse(path: Path, check: Check) -> dict[str, Any]:
     text = path.read_text(encoding="utf-8")
     try:
         loader = _YAML(text)

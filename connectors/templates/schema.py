@@ -13,9 +13,12 @@ from connectors.protocols.dlms.cosem import UNITS, obis, obis_bytes
 from connectors.protocols.dlms.template import (
     ALARM_KINDS,
     AUTHS,
+    CIPHERINGS,
     IDENTITY_KINDS,
+    KEY_INFOS,
     LAYOUTS,
     QUIRKS,
+    REFERENCINGS,
     SECURITIES,
     SEVERITIES,
     AlarmSpec,
@@ -24,6 +27,7 @@ from connectors.protocols.dlms.template import (
     PullTemplate,
     PushTemplate,
     Template,
+    contradiction,
 )
 
 _ENGINES = ("own", "gurux")
@@ -45,7 +49,7 @@ class TemplateError(ValueError):
         super().__init__(f"{path}{f':{line}' if line else ''}: {problem}{mend}")
 
 
-class _Bad(Exception):  # noqa: N818 — never leaves this module
+class Bad(Exception):  # noqa: N818 — never leaves this package
     """A value that is not right, before its place in the file is known."""
 
     def __init__(self, problem: str, nearest: tuple[str, Iterable[str]] | None = None) -> None:
@@ -56,68 +60,80 @@ class _Bad(Exception):  # noqa: N818 — never leaves this module
 _Reader = Callable[[Any], Any]
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A text."""
     if not isinstance(value, str):
-        raise _Bad(f"text is expected, not {value!r}")
+        raise Bad(f"text is expected, not {value!r}")
     return value
 
 
-def _switch(value: Any) -> bool:
+def switch(value: Any) -> bool:
+    """A switch."""
     if not isinstance(value, bool):
-        raise _Bad(f"true or false is expected, not {value!r}")
+        raise Bad(f"true or false is expected, not {value!r}")
     return value
 
 
-def _number(least: int, most: int) -> _Reader:
+def number(least: int, most: int) -> _Reader:
+    """A whole number within bounds."""
+
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise _Bad(f"a number from {least} to {most} is expected, not {value!r}")
+            raise Bad(f"a number from {least} to {most} is expected, not {value!r}")
         return value
 
     return read
 
 
-def _one_of(names: Iterable[str]) -> _Reader:
+def one_of(names: Iterable[str]) -> _Reader:
+    """One of these names."""
+
     def read(value: Any) -> str:
         if value not in names:
-            raise _Bad(f"{value!r} is not known here", (str(value), names))
+            raise Bad(f"{value!r} is not known here", (str(value), names))
         return str(value)
 
     return read
 
 
-def _optional(reader: _Reader) -> _Reader:
+def optional(reader: _Reader) -> _Reader:
+    """That, or null."""
     return lambda value: None if value is None else reader(value)
 
 
 def _obis(value: Any) -> str:
     try:
-        return obis(obis_bytes(_text(value)))
+        return obis(obis_bytes(text(value)))
     except ValueError as error:
-        raise _Bad(f"{error}, in quotes") from None
+        raise Bad(f"{error}, in quotes") from None
 
 
-def _zone(value: Any) -> str:
+def zone(value: Any) -> str:
+    """An IANA time zone."""
     try:
-        ZoneInfo(_text(value))
+        ZoneInfo(text(value))
     except (KeyError, ValueError, OSError):
-        raise _Bad(f"{value!r} is no time zone: an IANA name such as Europe/Oslo is expected") from None
+        raise Bad(f"{value!r} is no time zone: an IANA name such as Europe/Oslo is expected") from None
     return str(value)
 
 
-def _list_of(reader: _Reader) -> _Reader:
+def list_of(reader: _Reader) -> _Reader:
+    """A list of those, as a tuple."""
+
     def read(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            raise _Bad(f"a list is expected, not {value!r}")
+            raise Bad(f"a list is expected, not {value!r}")
         return tuple(reader(item) for item in value)
 
     return read
 
 
-def _map_of(key: _Reader, reader: _Reader) -> _Reader:
+def map_of(key: _Reader, reader: _Reader) -> _Reader:
+    """A mapping of those that cannot be changed."""
+
     def read(value: Any) -> Mapping[Any, Any]:
         if not isinstance(value, dict):
-            raise _Bad(f"a mapping is expected, not {value!r}")
+            raise Bad(f"a mapping is expected, not {value!r}")
         return MappingProxyType({key(name): reader(item) for name, item in value.items()})
 
     return read
@@ -125,42 +141,42 @@ def _map_of(key: _Reader, reader: _Reader) -> _Reader:
 
 def _keys(value: Any, readers: Mapping[str, _Reader], required: Iterable[str] = ()) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _Bad(f"a mapping of {', '.join(readers)} is expected, not {value!r}")
+        raise Bad(f"a mapping of {', '.join(readers)} is expected, not {value!r}")
     for name in value:
         if name not in readers:
-            raise _Bad(f"the key {name!r} is not known here", (str(name), readers))
+            raise Bad(f"the key {name!r} is not known here", (str(name), readers))
     if missing := [name for name in required if name not in value]:
-        raise _Bad(f"{missing[0]!r} is missing")
+        raise Bad(f"{missing[0]!r} is missing")
     return {name: readers[name](item) for name, item in value.items()}
 
 
 def _attribute(value: Any) -> tuple[int | None, str, int]:
     """class/OBIS/attribute, or an OBIS alone."""
-    parts = _text(value).split("/")
+    parts = text(value).split("/")
     if len(parts) == 1:
         return None, _obis(value), 2
     if len(parts) != 3 or not (parts[0].isdecimal() and parts[2].isdecimal()):
-        raise _Bad(f"{value!r}: class/OBIS/attribute or an OBIS is expected, such as 3/1.0.1.8.0.255/2")
+        raise Bad(f"{value!r}: class/OBIS/attribute or an OBIS is expected, such as 3/1.0.1.8.0.255/2")
     return int(parts[0]), _obis(parts[1]), int(parts[2])
 
 
 def _attribute_text(value: Any) -> str:
     class_id, name, attribute = _attribute(value)
     if class_id is None:
-        raise _Bad(f"{value!r}: class/OBIS/attribute is expected, such as 3/1.0.1.8.0.255/2")
+        raise Bad(f"{value!r}: class/OBIS/attribute is expected, such as 3/1.0.1.8.0.255/2")
     return f"{class_id}/{name}/{attribute}"
 
 
 def _unit(value: Any) -> str:
-    return str(_one_of(_SYMBOLS)(value))
+    return str(one_of(_SYMBOLS)(value))
 
 
-_SCALER = _number(-18, 18)
+_SCALER = number(-18, 18)
 
 
 def _scaler_unit(value: Any) -> tuple[int, str]:
     if not isinstance(value, list) or len(value) != 2:
-        raise _Bad(f"[scaler, unit] is expected, such as [-1, V], not {value!r}")
+        raise Bad(f"[scaler, unit] is expected, such as [-1, V], not {value!r}")
     return _SCALER(value[0]), _unit(value[1])
 
 
@@ -177,18 +193,18 @@ def _position(value: Any) -> Position:
 
 
 def _lists(value: Any) -> Mapping[tuple[str, int], tuple[Position, ...]]:
-    readers = {"id": _text, "positions": _list_of(_position)}
-    read = _list_of(lambda item: _keys(item, readers, readers))(value)
+    readers = {"id": text, "positions": list_of(_position)}
+    read = list_of(lambda item: _keys(item, readers, readers))(value)
     return MappingProxyType({(item["id"], len(item["positions"])): item["positions"] for item in read})
 
 
 def _spec(value: Any) -> AlarmSpec:
-    readers = {"kind": _one_of(ALARM_KINDS), "severity": _one_of(SEVERITIES), "event_type": _text, "detail": _text}
+    readers = {"kind": one_of(ALARM_KINDS), "severity": one_of(SEVERITIES), "event_type": text, "detail": text}
     return AlarmSpec(**_keys(value, readers, ("kind",)))
 
 
 def _table(entries: str, most: int) -> _Reader:
-    readers = {"table": _text, entries: _map_of(_number(0, most), _spec)}
+    readers = {"table": text, entries: map_of(number(0, most), _spec)}
 
     def read(value: Any) -> AlarmTable:
         keys = _keys(value, readers, readers)
@@ -202,64 +218,79 @@ def _setup(value: Any) -> str:
 
 
 _PUSH: dict[str, _Reader] = {
-    "layout": _optional(_one_of(LAYOUTS)),
+    "layout": optional(one_of(LAYOUTS)),
     "lists": _lists,
-    "objects": _map_of(_setup, _list_of(_position)),
-    "units": _map_of(_obis, _scaler_unit),
-    "unnamed": _map_of(_number(-64, 63), _obis),
-    "profiles": _map_of(_obis, _list_of(_position)),
-    "deviation_reversed": _switch,
-    "time_zone": _optional(_zone),
-    "identity_order": _list_of(_one_of(IDENTITY_KINDS)),
-    "serials": _list_of(_obis),
-    "alarms": _map_of(_obis, _table("bits", 255)),
-    "events": _map_of(_obis, _table("codes", 0xFFFF)),
-    "protected": _switch,
+    "objects": map_of(_setup, list_of(_position)),
+    "units": map_of(_obis, _scaler_unit),
+    "unnamed": map_of(number(-64, 63), _obis),
+    "profiles": map_of(_obis, list_of(_position)),
+    "deviation_reversed": switch,
+    "time_zone": optional(zone),
+    "identity_order": list_of(one_of(IDENTITY_KINDS)),
+    "serials": list_of(_obis),
+    "alarms": map_of(_obis, _table("bits", 255)),
+    "events": map_of(_obis, _table("codes", 0xFFFF)),
+    "protected": switch,
 }
 _PULL: dict[str, _Reader] = {
-    "transport": _one_of(_TRANSPORTS),
-    "client": _number(1, 127),
-    "server": _number(0, 0x3FFF),
-    "auth": _one_of(AUTHS),
-    "security": _one_of(SECURITIES),
-    "suite": _number(0, 2),
-    "dedicated": _switch,
-    "public_client": _number(1, 127),
-    "counter": _optional(_obis),
+    "transport": one_of(_TRANSPORTS),
+    "client": number(1, 127),
+    "server": number(0, 0x3FFF),
+    "auth": one_of(AUTHS),
+    "security": one_of(SECURITIES),
+    "suite": number(0, 2),
+    "dedicated": switch,
+    "public_client": number(1, 127),
+    "counter": optional(_obis),
     "clock": _obis,
     "load_profile": _obis,
-    "load_period_s": _number(1, 86_400),
-    "daily_profile": _optional(_obis),
-    "billing_profile": _optional(_obis),
-    "profiles": _map_of(_text, _obis),
-    "event_logs": _list_of(_obis),
-    "alarm_registers": _list_of(_obis),
-    "mbus_channels": _list_of(_number(0, 255)),
-    "clients": _map_of(_text, _number(1, 127)),
-    "registers": _list_of(_attribute_text),
+    "load_period_s": number(1, 86_400),
+    "daily_profile": optional(_obis),
+    "billing_profile": optional(_obis),
+    "profiles": map_of(text, _obis),
+    "event_logs": list_of(_obis),
+    "alarm_registers": list_of(_obis),
+    "mbus_channels": list_of(number(0, 255)),
+    "clients": map_of(text, number(1, 127)),
+    "registers": list_of(_attribute_text),
+    "relay": _obis,
+    "limiter": _obis,
+    "calendar": _obis,
+    "settable": list_of(_attribute_text),
+    "referencing": one_of(REFERENCINGS),
+    "ciphering": one_of(CIPHERINGS),
+    "key_info": one_of(KEY_INFOS),
+    "signed": switch,
+    "gbt_window": number(0, 63),
+    "challenge_octets": number(8, 64),
+    "hdlc_physical": optional(number(0, 0x3FFF)),
+    "hdlc_octets": number(0, 4),
+    "hdlc_information": number(32, 2030),
+    "hdlc_window": number(1, 7),
 }
 _SECTIONS = {"push": _PUSH, "pull": _PULL}
 _TOP: dict[str, _Reader] = {
-    "extends": _optional(_text),
-    "vendor": _text,
-    "protocol": _one_of(("DLMS",)),
-    "engine": _one_of(_ENGINES),
-    "quirks": _list_of(_one_of(QUIRKS)),
-    "replaces": _list_of(_one_of([f"{section}.{key}" for section, keys in _SECTIONS.items() for key in keys])),
+    "extends": optional(text),
+    "vendor": text,
+    "protocol": one_of(("DLMS",)),
+    "engine": one_of(_ENGINES),
+    "quirks": list_of(one_of(QUIRKS)),
+    "replaces": list_of(one_of([f"{section}.{key}" for section, keys in _SECTIONS.items() for key in keys])),
 }
 
 
 def check(path: Path, data: dict[str, Any], lines: Mapping[tuple[str, ...], int]) -> None:
     """Raises TemplateError where a file by itself is not right. What it extends is not looked at."""
-    _section(path, data, _TOP | dict.fromkeys(_SECTIONS, lambda value: value), (), lines)
+    section(path, data, _TOP | dict.fromkeys(_SECTIONS, lambda value: value), (), lines)
     for name, readers in _SECTIONS.items():
         if name in data:
-            _section(path, data[name], readers, (name,), lines)
+            section(path, data[name], readers, (name,), lines)
 
 
-def _section(
+def section(
     path: Path, data: Any, readers: Mapping[str, _Reader], at: tuple[str, ...], lines: Mapping[tuple[str, ...], int]
 ) -> dict[str, Any]:
+    """The values of one section's keys, which stand at `at` in the file. Raises TemplateError."""
     where = ".".join(at)
     if not isinstance(data, dict):
         raise TemplateError(path, f"{where}: a mapping of keys is expected, not {data!r}", line=lines.get(at))
@@ -271,7 +302,7 @@ def _section(
             raise TemplateError(path, f"the key {'.'.join((*at, str(name)))!r} is not known", line=line, nearest=known)
         try:
             out[str(name)] = readers[name](value)
-        except _Bad as bad:
+        except Bad as bad:
             where = ".".join((*at, str(name)))
             raise TemplateError(
                 path, f"{where}: {bad}", line=_deepest(bad, (*at, str(name)), lines), nearest=bad.nearest
@@ -279,7 +310,7 @@ def _section(
     return out
 
 
-def _deepest(bad: _Bad, at: tuple[str, ...], lines: Mapping[tuple[str, ...], int]) -> int | None:
+def _deepest(bad: Bad, at: tuple[str, ...], lines: Mapping[tuple[str, ...], int]) -> int | None:
     """The line of the key or item that is blamed, where it can be told, else of the key it lies in."""
     if bad.nearest is not None:
         inside = (line for place, line in lines.items() if place[: len(at)] == at and place[-1] == bad.nearest[0])
@@ -289,8 +320,10 @@ def _deepest(bad: _Bad, at: tuple[str, ...], lines: Mapping[tuple[str, ...], int
 
 def build(name: str, path: Path, data: dict[str, Any]) -> Template:
     """The template of a file with what it extends already under it."""
-    top = _section(path, {key: value for key, value in data.items() if key not in _SECTIONS}, _TOP, (), {})
-    push = PushTemplate(name=name, **_section(path, data.get("push") or {}, _PUSH, ("push",), {}))
-    pull = PullTemplate(**_section(path, data.get("pull") or {}, _PULL, ("pull",), {}))
+    top = section(path, {key: value for key, value in data.items() if key not in _SECTIONS}, _TOP, (), {})
+    push = PushTemplate(name=name, **section(path, data.get("push") or {}, _PUSH, ("push",), {}))
+    pull = PullTemplate(**section(path, data.get("pull") or {}, _PULL, ("pull",), {}))
+    if wrong := contradiction(pull):
+        raise TemplateError(path, f"pull: {wrong}")
     quirks = frozenset(top.pop("quirks", ()))
     return Template(name=name, push=push, pull=pull, quirks=quirks, **top)

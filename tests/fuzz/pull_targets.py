@@ -11,7 +11,14 @@ import numpy as np
 
 from connectors.protocols.dlms import client, short_names
 from connectors.protocols.dlms.action import Method, invoke, invoke_list
-from connectors.protocols.dlms.association import PROPOSED_SHORT_NAMES, Association, associate, read_aare
+from connectors.protocols.dlms.association import (
+    PROPOSED,
+    PROPOSED_SHORT_NAMES,
+    Associated,
+    Association,
+    associate,
+    read_aare,
+)
 from connectors.protocols.dlms.ber import tlv
 from connectors.protocols.dlms.ciphering import GLO_INITIATE_RESPONSE, cipher, service_tag
 from connectors.protocols.dlms.client_apdus import CLOSED, Session
@@ -22,9 +29,11 @@ from connectors.protocols.dlms.get import Attribute, ByEntry, ByRange, Limits, g
 from connectors.protocols.dlms.hdlc_link import HdlcLink
 from connectors.protocols.dlms.hdlc_parameters import Parameters, Stations
 from connectors.protocols.dlms.hls import Hls, Mechanism
+from connectors.protocols.dlms.objects.object_list import read_object_list
 from connectors.protocols.dlms.profile import Column, Profile, ProfileShape, Rules, parse_profile
 from connectors.protocols.dlms.put import put, put_list
 from connectors.protocols.dlms.security import Channel, MemoryCounter, Wrapping, secured
+from connectors.protocols.dlms.short_name_session import by_short_names
 from tests.fuzz.harness import Answer, Finding, Pieces, Target, associated, drive, enveloped, expect, own, raw
 from tests.fuzz.push_targets import CLIENT_TITLE, KEYS, TITLE, ZONES
 
@@ -132,7 +141,26 @@ def run_short_names(data: bytes) -> None:
         lambda: short_names.sn_invoke(link, names, RELAY),
         lambda: short_names.sn_invoke(link, names, RELAY, b"\x0f\0", returns=True),
     )
-    drive(sessions[(kind & 7) % 7](), enveloped(pieces) if kind & 0x40 else raw(pieces))
+    answer = enveloped(pieces) if kind & 0x40 else raw(pieces)
+    if kind & 8:
+        drive(_in_logical_names(link, kind), answer)
+    else:
+        drive(sessions[(kind & 7) % 7](), answer)
+
+
+def _in_logical_names(agreed: Associated, kind: int) -> Session[Any]:
+    """A session with logical names over short ones; with names that are known, or asked for."""
+    link = Associated(PROPOSED | PROPOSED_SHORT_NAMES, 0, short=agreed)
+    link.names = _names() if kind & 0x10 else None
+    sessions: tuple[Callable[[], Session[Any]], ...] = (
+        lambda: get(link, PROFILE, ByRange(_STAMP, _STAMP), limits=LIMITS),
+        lambda: get_list(link, [REGISTER, CLOCK, PROFILE], limits=LIMITS),
+        lambda: put(link, CLOCK, b"\x09\x30" + bytes(48)),
+        lambda: put_list(link, [(REGISTER, b"\x05\0\0\0\x01"), (CLOCK, b"\0")]),
+        lambda: invoke_list(link, [(RELAY, None), (RELAY, b"\x0f\0")], limits=LIMITS),
+        lambda: read_object_list(link, limits=LIMITS),
+    )
+    return by_short_names(sessions[(kind & 7) % 6](), link)
 
 
 def channel(kind: int) -> Channel:

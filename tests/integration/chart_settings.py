@@ -9,17 +9,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from streams.runtime.settings import Settings
+from connectors.gateway.drivers.c12_settings import C12Settings
 
 FILE = Path(__file__).parents[2] / "helm" / "hes" / "values.schema.json"
-OWN = {"health": {"host", "port"}}
+OWN = {"health": {"host", "port"}, "gateway": {"relay_host", "relay_port"}}
 """What the chart sets itself."""
 KEPT = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
 def settings_schema() -> dict[str, Any]:
     """The schema of `settings`: every section and field but secrets, which come from Secrets, and what the chart sets."""
-    schema = Settings.model_json_schema()
+    schema = C12Settings.model_json_schema()  # the services' settings, and those of C12.22
     sections = {
         name: _section(schema["$defs"][field["$ref"].rpartition("/")[2]], OWN.get(name, set()))
         for name, field in schema["properties"].items()

@@ -32,6 +32,7 @@ FULL = {
         "gateway": {"max_connections": 1000000, "discover": False, "key_file": "/etc/hes/keys/store.json"},
     },
     "kafkaCa": {"secret": "hes-cluster-ca-cert"},
+    "relay": {"secret": "hes-relay"},
     "secretEnv": {"HES_REGISTRY__URL": {"secret": "hes-registry", "key": "url"}},
     "topologyJob": {"secretEnv": {"HES_KAFKA__SASL_USERNAME": {"secret": "kafka-admin", "key": "user"}}},
     "monitoring": {"podMonitor": True, "labels": {"release": "prometheus"}},
@@ -96,8 +97,11 @@ def environment(documents: Docs, workload: dict[str, Any]) -> dict[str, str]:
     for source in container(workload).get("envFrom", []):
         found |= of_kind(documents, "ConfigMap")[source["configMapRef"]["name"]]["data"]
     for variable in container(workload)["env"]:
-        secret = variable.get("valueFrom", {}).get("secretKeyRef")
-        found[variable["name"]] = f"{secret['name']}/{secret['key']}" if secret else variable["value"]
+        source = variable.get("valueFrom", {})
+        secret, own = source.get("secretKeyRef"), source.get("fieldRef")
+        found[variable["name"]] = (
+            f"{secret['name']}/{secret['key']}" if secret else f"pod/{own['fieldPath']}" if own else variable["value"]
+        )
     return found
 
 
@@ -263,6 +267,32 @@ def test_meters_reach_the_gateway_over_tcp_and_udp(render: Render) -> None:
     )
 
 
+def test_gateway_pods_hand_meters_over_that_dialled_in(render: Render) -> None:
+    documents = render(FULL)
+    deployments = of_kind(documents, "Deployment")
+    given = environment(documents, deployments["hes-gateway"])
+    assert {name: value for name, value in given.items() if "RELAY" in name} == {
+        "HES_GATEWAY__RELAY_PORT": "4060",
+        "HES_GATEWAY__RELAY_HOST": "pod/status.podIP",
+        "HES_GATEWAY__RELAY_SECRET": "hes-relay/secret",
+    }
+    assert {"name": "relay", "containerPort": 4060} in container(deployments["hes-gateway"])["ports"]
+    opened = of_kind(documents, "NetworkPolicy")["hes-gateway"]["spec"]["ingress"]
+    [relay] = [rule for rule in opened if {"port": "relay"} in rule["ports"]]
+    # To the gateway's pods alone; the rule for meters opens its own ports only.
+    assert relay["from"] == [{"podSelector": deployments["hes-gateway"]["spec"]["selector"]}]
+    assert all("RELAY" not in name for name in environment(documents, deployments["hes-split"]))
+    [service] = of_kind(documents, "Service").values()
+    assert 4060 not in {port["port"] for port in service["spec"]["ports"]}
+
+
+def test_without_a_secret_nothing_is_handed_over(render: Render) -> None:
+    documents = render()
+    gateway = of_kind(documents, "Deployment")["hes-gateway"]
+    assert not any("RELAY" in name for name in environment(documents, gateway))
+    assert "relay" not in json.dumps(of_kind(documents, "NetworkPolicy")["hes-gateway"])
+
+
 def test_network_policies_open_what_is_configured(render: Render) -> None:
     policies = of_kind(render(FULL), "NetworkPolicy")
     assert policies["hes-gateway"]["spec"]["egress"] == [{}]
@@ -315,6 +345,9 @@ REFUSED = {
     "setting-not-in-enum": {"settings": {"kafka": {"security_protocol": "TLS"}}},
     "secret-among-settings": {"settings": {"kafka": {"sasl_password": "sesame"}}},
     "chart-s-own-setting": {"settings": {"health": {"port": 1}}},
+    "relay-among-settings": {"settings": {"gateway": {"relay_port": 4060}}},
+    "relay-at-the-port-of-the-probes": {"relay": {"port": 8080}},
+    "relay-secret-by-value": {"relay": {"secretValue": "sesame-sesame-sesame"}},
     "negative-replicas": {"services": {"split": {"replicas": -1}}},
     "text-replicas": {"defaults": {"replicas": "two"}},
     "unknown-service-key": {"services": {"split": {"replica": 1}}},

@@ -409,7 +409,7 @@ def test_nobody_there(probe: Probe, hangs_up: bool) -> None:
         pytest.param(("127.0.0.1", "--from", "yesterday"), "--from yesterday is no time", id="from"),
         pytest.param(("127.0.0.1", "--from", "2030-01-02", "--to", "2030-01-01"), "--from is after --to", id="span"),
         pytest.param(("127.0.0.1", "--address-octets", "3"), "no 3 octets", id="octets"),
-        pytest.param(("127.0.0.1", "--auth", "low"), "needs a password", id="password"),
+        pytest.param(("127.0.0.1", "--auth", "low"), "no password", id="password"),
         pytest.param(("127.0.0.1", "--hdlc", "--physical", "300", "--address-octets", "2"), "do not fit", id="address"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 
 from connectors.gateway.keystore import MeterKeys
 from connectors.protocols.dlms.ciphering import Keys
+from connectors.protocols.dlms.signing import point, private_key
 from tests.unit.connectors.gateway.builders import (
     TITLE,
     FakeKeys,
@@ -19,9 +20,16 @@ OURS, METER = b"HES\0\0\0\0\1", b"MTR\0\0\0\0\2"
 EK, AK, KEK = b"EK-SECRET-98zyXw", b"AK-SECRET-76vuTs", b"KEK-SECRET-54rqP"
 BROADCAST, DEDICATED, NEW = b"BC-SECRET-32onMl", b"DE-SECRET-10kjIh", b"NEW-SECRET-fedCB"
 PASSWORD, SIGNING, MASTER = b"PW-SECRET-20Chars-ab", b"SIG-SECRET-of-a-private-key-0123", b"MASTER-SECRET-0123456789-abcdefg"
-SECRETS = (EK, AK, KEK, BROADCAST, DEDICATED, NEW, PASSWORD, SIGNING, MASTER)
+AGREEMENT = b"AGR-SECRET-of-a-private-key-4567"
+SECRETS = (EK, AK, KEK, BROADCAST, DEDICATED, NEW, PASSWORD, SIGNING, AGREEMENT, MASTER)
 KEYS = Keys(EK, AK, DEDICATED, BROADCAST, KEK)
-STORE = FakeKeys({"ref": MeterKeys(EK, AK, PASSWORD), TITLE.hex().upper(): MeterKeys(EK, AK, PASSWORD)})
+POINTS = [point(private_key(number, 1).public_key()) for number in (SIGNING, AGREEMENT)]
+HELD = MeterKeys(
+    EK, AK, PASSWORD, KEK, BROADCAST, signing=SIGNING, agreement=AGREEMENT, meter_signing=POINTS[0],
+    meter_agreement=POINTS[1],
+)  # fmt: skip
+"""Everything that a key store may hold about a meter."""
+STORE = FakeKeys({"ref": HELD, TITLE.hex().upper(): HELD})
 _BETWEEN = re.compile(r"[\s:,\-\\x'\"b]|0x", re.ASCII)
 _HALF = 10  # octets: a part of a secret is one, too
 

@@ -13,6 +13,7 @@ import pkgutil
 import re
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ import schemas
 import streams
 from connectors.cli import keys as cli_keys
 from connectors.cli.failure import CommandError
+from connectors.cli.probe import access as probe_access
 from connectors.cli.shipment import read_shipment
 from connectors.gateway import masking
-from connectors.gateway.access import access_of
+from connectors.gateway.access import access_of, trials_of
 from connectors.gateway.errors import JobError, KeyStoreError
-from connectors.gateway.keystore import FileKeyStore, MeterKeys, create_master_key, master_key
+from connectors.gateway.key_entries import Seal
+from connectors.gateway.keystore import FileKeyStore, FolderKeyStore, MeterKeys, create_master_key, master_key
 from connectors.gateway.reservations import Counting
 from connectors.protocols.dlms.association import Association, aarq, associate, masked
 from connectors.protocols.dlms.ciphering import Deciphered, Keys, cipher, decipher, gmac
@@ -49,8 +52,10 @@ from tests.unit.connectors.gateway.builders import (
     meter,
 )
 from tests.unit.secrecy import (
+    AGREEMENT,
     AK,
     EK,
+    HELD,
     KEK,
     KEYS,
     MASTER,
@@ -81,6 +86,11 @@ def test_the_search_finds_what_it_looks_for(said: object) -> None:
 # -- reprs -----------------------------------------------------------------------------------------------------------------
 
 
+AGREED = PullTemplate(
+    auth="hls-ecdsa", security="both", suite=1, ciphering="general-ciphering", key_info="one-pass", signed=True
+)
+
+
 def channel(**more: Any) -> Channel:
     given: dict[str, Any] = {"title": OURS, "keys": KEYS, "counter": MemoryCounter(), "peer": METER}
     return Channel(**(given | more))
@@ -94,7 +104,12 @@ def _begun() -> Channel:
 
 REPRS: dict[str, Callable[[], object]] = {
     "keys": lambda: KEYS,
-    "meter-keys": lambda: MeterKeys(EK, AK, PASSWORD),
+    "meter-keys": lambda: HELD,
+    "seal": lambda: Seal(MASTER),
+    "probe-secrets": lambda: probe_access.Secrets(PASSWORD.decode(), EK.hex(), AK.hex(), KEK.hex()),
+    "access-with-all-keys": lambda: access_of(meter(key_ref="ref"), AGREED, STORE, OURS),
+    "association-with-all-keys": lambda: access_of(meter(key_ref="ref"), AGREED, STORE, OURS).association(MemoryCounter()),
+    "words-of-an-access": lambda: access_of(meter(key_ref="ref"), AGREED, STORE, OURS).words,
     "association": lambda: Association(password=PASSWORD),
     "hls": lambda: Association(hls=Hls(Mechanism.SHA256, PASSWORD), channel=channel()),
     "channel": channel,
@@ -229,6 +244,35 @@ ERRORS: dict[str, Callable[[Path], object]] = {
         meter(key_ref="ref"), PullTemplate(auth="low"), FakeKeys({"ref": MeterKeys(EK, AK)}), OURS
     ),
     "keys-of-another-suite": lambda _: access_of(meter(key_ref="ref"), PullTemplate(security="both", suite=2), STORE, OURS),
+    "private-key-of-another-suite": lambda _: access_of(
+        meter(key_ref="ref"), PullTemplate(auth="hls-ecdsa", suite=2), STORE, OURS
+    ),
+    "a-symmetric-key-as-a-private-one": lambda _: access_of(
+        meter(key_ref="ref"),
+        PullTemplate(auth="hls-ecdsa", suite=1),
+        FakeKeys({"ref": replace(HELD, signing=KEK)}),
+        OURS,
+    ),
+    "keys-of-another-meter": lambda _: access_of(
+        meter(key_ref="ref"), AGREED, FakeKeys({"ref": replace(HELD, meter="another")}), OURS
+    ),
+    "probe-key-not-hex": lambda _: probe_access.access(PullTemplate(), probe_access.Secrets(ek=EK.decode(), kek=KEK.hex())),
+    "probe-key-too-long": lambda _: probe_access.access(
+        PullTemplate(), probe_access.Secrets(ek=EK.hex() + "00", ak=AK.hex())
+    ),
+    "probe-private-key-that-is-none": lambda path: probe_access.access(
+        PullTemplate(), probe_access.Secrets(signing=Path(_file(path, SIGNING.hex() + "00")))
+    ),
+    "folder-key-not-hex": lambda path: _in_a_folder(path, '{"ek": "' + EK.decode() + '"}'),
+    "folder-key-as-a-field": lambda path: _in_a_folder(path, '{"' + SIGNING.hex() + '": "1"}'),
+    "folder-no-json": lambda path: _in_a_folder(path, SIGNING.hex()),
+    "folder-private-key-that-is-none": lambda path: _in_a_folder(path, '{"signing": "' + KEK.hex() + '"}'),
+    "keys-given-to-another-meter": lambda path: FileKeyStore.open(_store(path), MASTER).put_many(
+        {"m1": replace(HELD, meter="another")}
+    ),
+    "a-change-that-is-under-way": lambda path: _changing(path).propose("m1", MeterKeys(NEW)),
+    "a-change-that-cannot-be": lambda path: _changing(path).note("m1", security_setup.KeyEvent.SEND),
+    "rekey-by-a-short-key": lambda path: FileKeyStore.open(_store(path), MASTER).rekey(MASTER[:-1]),
     "settings-of-another-type": lambda _: Settings.model_validate({"gateway": {"master_key": [MASTER.hex()]}}),
     "settings-of-another-shape": lambda _: Settings.model_validate({"kafka": {"sasl_password": {"is": PASSWORD.decode()}}}),
 }
@@ -249,9 +293,33 @@ def _file(folder: Path, content: str) -> str:
 
 def _store(folder: Path) -> Path:
     path = folder / "store.json"
-    FileKeyStore.open(path, MASTER).put_many({"m1": MeterKeys(EK, AK, PASSWORD)})
+    FileKeyStore.open(path, MASTER).put_many({"m1": replace(HELD, meter="m1")})
     clean(path.read_bytes())
     return path
+
+
+def _changing(folder: Path) -> FileKeyStore:
+    """A store with a change of keys under way, its files searched."""
+    path = _store(folder)
+    store = FileKeyStore.open(path, MASTER)
+    clean(store.propose("m1", MeterKeys(NEW, NEW)), repr(store))
+    store.note("m1", security_setup.KeyEvent.SEND)
+    clean(*(item.read_bytes() for item in folder.iterdir()), store.pending("m1"), store.changes())
+    return store
+
+
+def _in_a_folder(folder: Path, content: str) -> object:
+    (folder / "m1").write_text(content)
+    return FolderKeyStore(folder).get("m1")
+
+
+def test_keys_under_change_and_under_another_master_key_are_sealed(tmp_path: Path) -> None:
+    store = _changing(tmp_path)
+    clean(*trials_of(meter("m1", key_ref="m1"), AGREED, store, OURS))
+    store.rekey(bytes(32))
+    clean(*(item.read_bytes() for item in tmp_path.iterdir()))
+    store.note("m1", security_setup.KeyEvent.NEW_WORKS)
+    clean(*(item.read_bytes() for item in tmp_path.iterdir()))
 
 
 @pytest.mark.parametrize("fail", cases(ERRORS))
@@ -272,6 +340,11 @@ def test_errors(fail: Callable[[Path], object], tmp_path: Path) -> None:
         pytest.param(f"id,ek,ak\nm1,{EK.hex()}0,{AK.hex()}\n", id="key-of-odd-length"),
         pytest.param(f"id,ek,ak\nm1,{EK.decode()},{AK.hex()}\n", id="key-not-hex"),
         pytest.param(f"id,serial\nm1,{SERIAL},{EK.hex()}\n", id="a-column-too-many"),
+        pytest.param(f"id,signing_key\nm1,{SIGNING.hex()}\n", id="a-private-key"),
+        pytest.param(f"id,signing_key\nm1,{SIGNING.hex()}00\n", id="a-private-key-too-long"),
+        pytest.param(f"id,agreement_key\nm1,-----BEGIN EC PRIVATE KEY-----{AGREEMENT.hex()}\n", id="a-broken-pem"),
+        pytest.param(f"id,meter_certificate\nm1,{SIGNING.hex()}\n", id="a-private-key-as-a-certificate"),
+        pytest.param(f"id,kek\nm1,{KEK.hex()}zz\n", id="a-master-key-not-hex"),
         pytest.param(f"id,system_title,ek\nm1,{EK.hex()},{AK.hex()}\n", id="key-as-title"),
         pytest.param(f"id,{EK.hex()}\nm1,1\n", id="key-as-a-column"),
         pytest.param(f"m1,{EK.hex()},{AK.hex()}\n", id="no-header"),

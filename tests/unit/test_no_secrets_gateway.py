@@ -115,7 +115,7 @@ VISITS: dict[str, tuple[str, ScriptedMeter | Exception]] = {
 async def visited(template: str, there: ScriptedMeter | Exception) -> Bench:
     known = registered("m1", template=template, key_ref="ref", identities=(title(METER),))
     bench = Bench(known, network=Network({4059: there}), keys={"ref": MeterKeys(EK, AK, PASSWORD)}, attempts=2)
-    bench.worker._tools = replace(bench.worker._tools, templates=TEMPLATES)
+    bench.driver._tools = replace(bench.driver._tools, templates=TEMPLATES)
     orders: tuple[Job, ...] = (
         job(Operation.READ_CLOCK),
         job(Operation.READ_REGISTERS, "j2", objects=("3/1.0.1.8.0.255/2",)),
@@ -148,7 +148,7 @@ async def test_a_bug_in_a_visit(caplog: pytest.LogCaptureFixture, monkeypatch: p
         yield b"\x62\0"
         raise RuntimeError(f"a bug {len(password)}")
 
-    monkeypatch.setattr("connectors.gateway.visit.associate", bug)
+    monkeypatch.setattr("connectors.gateway.drivers.dlms.associate", bug)
     with capture_logs() as logs:
         bench = await visited("low", ScriptedMeter(password=PASSWORD))
     assert {result.code for result in bench.results()} == {"internal"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from connectors.cli import context
+from connectors.cli.commands import meter_keys
 from connectors.cli.failure import DONE_WITH_FAILURES, CommandError, unreachable, usage
 from connectors.cli.output import FormatOption, dumps, emit, progress, row_of, say
 from connectors.cli.topics import decoded, read_topic
@@ -39,23 +41,44 @@ def import_(
 
     A row that is wrong is reported with its line, the others are imported, and the exit code is 1.
     """
-    from connectors.cli.shipment import Row, read_shipment  # noqa: PLC0415
+    from connectors.cli.shipment import Row, read_shipment, shared  # noqa: PLC0415
 
     given = context.settings()
-    rows: list[Row] = []
+    read: list[tuple[Path, Row]] = []
     wrong = 0
     for file in files:
         for item in read_shipment(file):
             if isinstance(item, Row):
-                rows.append(item)
+                read.append((file, item))
             else:
                 wrong += 1
                 say(f"[yellow]{file}, line {item.line}[/]: {item.detail}")
+    rows = [row for _, row in read]
+    refused = shared(rows, _owners(given, rows, reads_registry=not dry_run))
+    for place, holder in refused.items():
+        file, row = read[place]
+        say(
+            f"[yellow]{file}, line {row.line}[/]: key-shared: meter {row.meter.id} names the key reference "
+            f"{row.meter.key_ref!r}, which is meter {holder}'s; give each meter a reference and keys of its own"
+        )
+    wrong += len(refused)
+    rows = [row for place, row in enumerate(rows) if place not in refused]
     if not dry_run and rows:
         import_rows(given, rows)
     emit([{"imported": 0 if dry_run else len(rows), "checked": len(rows), "wrong": wrong}], format)
     if wrong:
         raise typer.Exit(DONE_WITH_FAILURES)
+
+
+def _owners(given: Settings, rows: list[Any], *, reads_registry: bool) -> Callable[[str], str]:
+    """Whose a key reference is: as the key store has it, and the registry where a row names another than its id."""
+    from connectors.cli.keystore import known_owners  # noqa: PLC0415 - cryptography takes its time to load
+
+    owner = known_owners(given)
+    if not reads_registry or all(row.meter.key_ref == row.meter.id for row in rows):
+        return owner
+    registered = {meter.key_ref: meter.id for meter in registry(given).values() if meter.state is not MeterState.EXCHANGED}
+    return lambda ref: owner(ref) or registered.get(ref, "")
 
 
 def import_rows(given: Settings, rows: list[Any]) -> None:
@@ -166,4 +189,5 @@ def registry(given: Settings) -> dict[str, Meter]:
 
 def register(app: typer.Typer) -> None:
     """Put the group on the tree."""
+    meters.add_typer(meter_keys.keys, name="keys")
     app.add_typer(meters, name="meters")

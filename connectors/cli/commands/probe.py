@@ -14,7 +14,7 @@ import typer
 
 from connectors.cli.failure import DONE_WITH_FAILURES, usage
 from connectors.cli.output import FormatOption, stderr
-from connectors.cli.probe.choices import Auth, Security
+from connectors.cli.probe.choices import Auth, Ciphering, MessageKey, Security
 
 if TYPE_CHECKING:  # what a command needs is imported when it runs
     from connectors.protocols.dlms.get import Attribute
@@ -37,15 +37,35 @@ def probe(
     ] = "",
     ek: Annotated[str, typer.Option(envvar="HES_EK", show_default=False, help="encryption key (GUEK), hex")] = "",
     ak: Annotated[str, typer.Option(envvar="HES_AK", show_default=False, help="authentication key (GAK), hex")] = "",
+    kek: Annotated[str, typer.Option(envvar="HES_KEK", show_default=False, help="master key (KEK), hex")] = "",
     security: Annotated[Security | None, typer.Option(help="default: the template's; else with keys both")] = None,
     suite: Annotated[int | None, typer.Option(min=0, max=2, help="security suite; default: the template's")] = None,
     dedicated: Annotated[bool, typer.Option("--dedicated", help="a key of its own for the association")] = False,
+    ciphering: Annotated[
+        Ciphering | None, typer.Option(help="the APDU around a protected one; default: the template's")
+    ] = None,
+    message_key: Annotated[
+        MessageKey | None, typer.Option(help="general-ciphering: its key; default: the template's, mostly identified")
+    ] = None,
+    signed: Annotated[bool, typer.Option("--signed", help="sign requests, too, and want answers signed")] = False,
+    short_names: Annotated[
+        bool | None, typer.Option("--short-names/--logical-names", help="referencing; default: the template's")
+    ] = None,
+    gbt: Annotated[
+        int | None, typer.Option(min=0, max=63, help="general block transfer: blocks at a time; 0: not proposed")
+    ] = None,
+    challenge: Annotated[int | None, typer.Option(min=8, max=64, help="octets of our challenge; some take 16")] = None,
     system_title: Annotated[
         str, typer.Option(help="the client's, 16 hex digits; default: one made up for this session")
     ] = "",
     signing_key: Annotated[Path | None, typer.Option(help="hls-ecdsa: our private key, PEM", dir_okay=False)] = None,
     meter_certificate: Annotated[
         Path | None, typer.Option(help="hls-ecdsa: the meter's certificate or public key, PEM", dir_okay=False)
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="hls-ecdsa: ours, to be sent along, PEM", dir_okay=False)] = None,
+    agreement_key: Annotated[Path | None, typer.Option(help="key agreement: our private key, PEM", dir_okay=False)] = None,
+    meter_agreement_certificate: Annotated[
+        Path | None, typer.Option(help="key agreement: the meter's certificate or public key, PEM", dir_okay=False)
     ] = None,
     counter: Annotated[
         int | None,
@@ -81,7 +101,7 @@ def probe(
 
     Nothing is written to the meter. Each step that fails says what was tried, what the meter answered and what to try next.
     """
-    from connectors.cli.probe.access import WITH_SECRET, Addresses, Secrets, access  # noqa: PLC0415
+    from connectors.cli.probe.access import WITH_SECRET, Addresses, Asked, Secrets, access  # noqa: PLC0415
     from connectors.cli.probe.address import parse  # noqa: PLC0415
     from connectors.cli.probe.readings import Reader  # noqa: PLC0415
     from connectors.cli.probe.report import Report  # noqa: PLC0415
@@ -114,13 +134,32 @@ def probe(
         ),
         access=access(
             pull,
-            Secrets(password, ek, ak, signing_key, meter_certificate),
-            auth=auth,
-            security=security,
-            suite=suite,
+            Secrets(
+                password,
+                ek,
+                ak,
+                kek,
+                signing=signing_key,
+                meter_signing=meter_certificate,
+                agreement=agreement_key,
+                meter_agreement=meter_agreement_certificate,
+                certificate=certificate,
+            ),
+            Asked(
+                auth=auth,
+                security=security,
+                suite=suite,
+                dedicated=dedicated,
+                ciphering=ciphering,
+                key=message_key,
+                signed=signed,
+                short_names=short_names,
+                gbt=gbt,
+                challenge=challenge,
+            ),
             title=system_title,
-            dedicated=dedicated,
         ),
+        own_title=not system_title,
         timeout_s=timeout,
         counter=counter,
         counter_obis=names["--counter-obis"] or pull.counter or "",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from connectors.cli.probe.access import Access
 from connectors.cli.probe.address import Target
-from connectors.cli.probe.choices import Auth
+from connectors.protocols.dlms.access import Access
 from connectors.protocols.dlms.errors import DlmsError
 
 _REFUSALS = (
@@ -14,7 +13,7 @@ _REFUSALS = (
     ("authentication-failure", "check the password letter by letter, or that --ek and --ak are this meter's"),
     (
         "application-context-name",
-        "--security both with --ek and --ak for a meter that ciphers, --security none for one that does not",
+        "--security both with --ek and --ak for a meter that ciphers, else --security none; or --short-names",
     ),
     ("AP-title-not-recognized", "--system-title as the meter has it for this client"),
 )
@@ -26,7 +25,7 @@ _ON_KEYS = "; and on wrong keys: check --ek, --ak, --suite and --counter"
 _ALWAYS = {
     "peer-authentication": "check that --ek and --ak, or the password, are this meter's; somebody else may be answering",
     "peer-title": "--system-title is the client's and must differ from the meter's; check that this is the meter you mean",
-    "key-missing": "give --ek and --ak; for hls-ecdsa --signing-key and --meter-certificate",
+    "key-missing": "give --ek and --ak; for hls-ecdsa --signing-key and --meter-certificate; see --message-key",
     "cipher-authentication": "the keys are another meter's, or of another suite: check --ek, --ak and --suite",
     "cipher-policy": "the meter protects less than was asked for: compare --security with its security setup",
     "cipher-counter": "raise --counter above what the meter has heard; 0.0.43.1.0.255 tells, read as the public client",
@@ -58,16 +57,16 @@ def on_opening(error: DlmsError, target: Target, access: Access, heard: bytes, *
         (error.code == "frame-garbage", f"what came began with {began}: check host and port, or try --hdlc"),
         (hung_up and hdlc and not heard, "it hangs up on HDLC: try --wrapper, or another --client or --physical"),
         (hung_up, _HANGS_UP + (_ON_KEYS if access.counted else "")),
-        (error.code == "peer-association-refused", _on_refusal(error.detail, access.auth)),
+        (error.code == "peer-association-refused", _on_refusal(error.detail, access.pull.auth)),
     )
     return next((mend for applies, mend in known if applies), advice(error))
 
 
-def _on_refusal(detail: str, auth: Auth) -> str:
+def _on_refusal(detail: str, auth: str) -> str:
     for words, mend in _REFUSALS:
-        if words in detail and (auth is not Auth.NONE or "failure" not in words):
+        if words in detail and (auth != "none" or "failure" not in words):
             return mend
-    if auth is Auth.NONE:
+    if auth == "none":
         return "--auth low with a password or --auth hls-gmac --ek --ak for this client, or --client 16, the public one"
     return "check the password or keys for this --client; --client 16 --auth none is the public client of most meters"
 

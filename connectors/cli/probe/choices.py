@@ -24,3 +24,20 @@ class Security(StrEnum):
     AUTHENTICATED = "authenticated"
     ENCRYPTED = "encrypted"
     BOTH = "both"
+
+
+class Ciphering(StrEnum):
+    """The APDU around a protected one."""
+
+    SERVICE = "service"
+    GENERAL = "general"
+    GENERAL_CIPHERING = "general-ciphering"
+
+
+class MessageKey(StrEnum):
+    """The key of general-ciphering: the global one, one wrapped under the master key, or one that is agreed on."""
+
+    IDENTIFIED = "identified"
+    WRAPPED = "wrapped"
+    ONE_PASS = "one-pass"  # noqa: S105 - of a key agreement
+    STATIC = "static"

@@ -18,7 +18,9 @@ from connectors.protocols.dlms.client_apdus import Session, T
 from connectors.protocols.dlms.errors import DlmsError, PeerError
 from connectors.protocols.dlms.hdlc_link import HdlcLink
 from connectors.protocols.dlms.invocation_counter import read_invocation_counter
-from connectors.protocols.dlms.security import Counter, MemoryCounter, secured
+from connectors.protocols.dlms.security import MemoryCounter
+from connectors.protocols.dlms.short_names import ShortNames
+from connectors.protocols.dlms.speaking import spoken
 
 _PARTING_S = 3.0
 _REOPENINGS = 3
@@ -40,6 +42,8 @@ class Plan:
     counter_obis: str = ""
     """Where the meter says it; "": wherever it may be."""
     trace: Callable[[str], None] | None = None
+    own_title: bool = False
+    """Whether our system title was made up for this session: then no counter under it was ever used."""
 
 
 @dataclass(slots=True)
@@ -49,15 +53,10 @@ class _Open:
     link: Associated | None = field(default=None)
 
     def run(self, session: Session[T]) -> T:
-        channel = self.config.channel
-        return self.wire.run(session if channel is None else secured(session, channel))
+        return self.wire.run(spoken(session, self.config, self.link))
 
     def part(self) -> None:
-        goodbye = None
-        if self.link is not None:
-            goodbye = release(self.config)
-            if self.config.channel is not None:
-                goodbye = secured(goodbye, self.config.channel)
+        goodbye = None if self.link is None else spoken(release(self.config), self.config, self.link)
         self.wire.part(goodbye, _PARTING_S)
 
 
@@ -67,8 +66,8 @@ class Visit:
     def __init__(self, plan: Plan, report: Report) -> None:
         self._plan, self._report = plan, report
         self._open: _Open | None = None
-        self._counter: Counter | None = None
-        self._heard = -1
+        self._counter: MemoryCounter | None = None
+        self._names: ShortNames | None = None
         self._openings = 0
 
     def __enter__(self) -> Visit:
@@ -102,8 +101,9 @@ class Visit:
                 self._close()
             return None
         finally:
-            if now.config.channel is not None:
-                self._heard = now.config.channel.heard
+            self._names = now.link.names
+            if now.config.channel is not None and self._counter is not None:
+                self._counter.heard = now.config.channel.heard
 
     def _associated(self) -> _Open:
         if self._open is not None and self._open.wire.ended:
@@ -119,14 +119,13 @@ class Visit:
         plan = self._plan
         counter = self._counted()
         config = plan.access.association(counter)
-        if config.channel is not None:
-            config.channel.heard = self._heard
         self._open = self._connected(plan.addresses.client, config, first=self._openings == 1)
         self._report.doing(f"associate: {self.words}, {plan.access.words}")
         try:
             self._open.link = self._open.run(associate(config))
         except DlmsError as error:
             raise self._refused("association", f"AARQ of {self.words}, {plan.access.words}", error) from error
+        self._open.link.names = self._names
         if self._openings == 1:
             self._tell(self._open.link, config)
         return self._open
@@ -159,7 +158,7 @@ class Visit:
             )
         return now
 
-    def _counted(self) -> Counter | None:
+    def _counted(self) -> MemoryCounter | None:
         """Our invocation counters: from what is given, else from above what the meter says it has heard."""
         plan = self._plan
         if not plan.access.counted or self._counter is not None:
@@ -173,7 +172,7 @@ class Visit:
         found: dict[str, int] = {}
         self._report.doing(f"read the invocation counter as the public client, {client}")
         refusal: DlmsError | None = None
-        public = self._connected(client, Association(), first=False)
+        public = self._connected(client, plan.access.public, first=False)
         try:
             public.link = public.run(associate(public.config))
             for name in names:
@@ -197,7 +196,7 @@ class Visit:
             source=f"{name} is {found[name]}, read by client {client}",
             others=[f"{obis} is {value}" for obis, value in others.items()] or None,
         )
-        if not plan.access.own_title:
+        if not plan.own_title:
             self._report.doing(
                 "whoever else uses this system title must read the meter's counter again before it speaks to it"
             )
@@ -216,6 +215,7 @@ class Visit:
 
     def _tell(self, link: Associated, config: Association) -> None:
         title = link.system_title
+        link = link.short or link
         ours = config.channel.title.hex().upper() if config.channel is not None else None
         self._report.fact(
             "association",

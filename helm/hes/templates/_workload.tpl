@@ -8,6 +8,7 @@ Takes root (the chart's context), component (the service's name) and row (the se
 {{- $settings := include "hes.settings" .root -}}
 {{- $kafka := .root.Values.settings.kafka -}}
 {{- $user := trimPrefix "User:" .row.principal -}}
+{{- $relays := and (eq .component "gateway") .root.Values.relay.secret -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -79,6 +80,19 @@ spec:
             - name: HES_KAFKA__CA_FILE
               value: /etc/hes/kafka-ca/{{ .root.Values.kafkaCa.key }}
             {{- end }}
+            {{- if $relays }}
+            - name: HES_GATEWAY__RELAY_PORT
+              value: {{ .root.Values.relay.port | quote }}
+            - name: HES_GATEWAY__RELAY_HOST
+              valueFrom:
+                fieldRef:
+                  fieldPath: status.podIP
+            - name: HES_GATEWAY__RELAY_SECRET
+              valueFrom:
+                secretKeyRef:
+                  name: {{ .root.Values.relay.secret }}
+                  key: {{ .root.Values.relay.key }}
+            {{- end }}
             {{- with include "hes.secretEnv" (mergeOverwrite (deepCopy .root.Values.secretEnv) $values.secretEnv) | trim }}
             {{- nindent 12 . }}
             {{- end }}
@@ -93,6 +107,10 @@ spec:
             - name: {{ .name }}
               containerPort: {{ .port }}
               protocol: {{ .protocol }}
+            {{- end }}
+            {{- if $relays }}
+            - name: relay
+              containerPort: {{ .root.Values.relay.port }}
             {{- end }}
           startupProbe:
             httpGet: {path: /health/live, port: http}
@@ -227,6 +245,14 @@ spec:
         - port: {{ .name }}
           protocol: {{ .protocol }}
         {{- end }}
+    {{- end }}
+    {{- if $relays }}
+    - ports:
+        - port: relay
+      from:
+        - podSelector:
+            matchLabels:
+              {{- include "hes.selector" . | nindent 14 }}
     {{- end }}
   egress:
     {{- if kindIs "string" $values.egress }}

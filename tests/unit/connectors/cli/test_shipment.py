@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from connectors.cli import shipment
 from connectors.cli.failure import USAGE, CommandError
-from connectors.cli.shipment import Row, Wrong, read_shipment
+from connectors.cli.shipment import Row, Wrong, read_shipment, shared
+from connectors.protocols.dlms.meter_keys import MeterKeys
+from connectors.protocols.dlms.signing import point
 from connectors.simulator.config import FleetConfig
 from connectors.simulator.plan import plan_fleet
 from connectors.simulator.shipment import meter_record, write_shipment
@@ -84,7 +90,7 @@ def test_what_a_shipment_need_not_say(tmp_path: Path) -> None:
 
 REFUSED = {
     "misspelt column": ("id,serail\nM1,7\n", "'serail'", "did you mean 'serial'?"),
-    "unknown column": ("id,qqqqqq\nM1,7\n", "'qqqqqq'", "there are ak, "),
+    "unknown column": ("id,qqqqqq\nM1,7\n", "'qqqqqq'", "there are agreement_key, ak, "),
     "no id": ("serial\n7\n", "no column 'id'", "the first line must name the columns"),
     "empty": ("", "no column 'id'", "the first line must name the columns"),
     "column twice": ("id,serial,serial\nM1,7,8\n", "'serial' twice", "rename"),
@@ -188,6 +194,76 @@ def test_json_lines(tmp_path: Path, entry: dict[str, object], before: str) -> No
     assert isinstance(row, Row)
     assert row.keys is not None
     assert (row.keys.ek, row.keys.ak) == (bytes.fromhex(EK), None)
+
+
+CURVE = ec.derive_private_key(7, ec.SECP256R1())
+NUMBER = bytes(31) + b"\7"
+PRIVATE = CURVE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+PUBLIC = CURVE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+ASYMMETRIC = {
+    "PEM in quotes": (f'"{PRIVATE}"', f'"{PUBLIC}"'),
+    "PEM in one line": (PRIVATE.replace("\n", "\\n"), PUBLIC.replace("\n", "\\n")),
+    "plain octets": (NUMBER.hex(), point(CURVE.public_key()).hex()),
+}
+
+
+@pytest.mark.parametrize(("private", "public"), ASYMMETRIC.values(), ids=ASYMMETRIC)
+def test_key_pairs_and_certificates(tmp_path: Path, private: str, public: str) -> None:
+    header = "id,ek,kek,broadcast_key,signing_key,agreement_key,meter_certificate,meter_agreement_certificate"
+    (row,) = read(tmp_path, f"{header}\nM1,{EK},{AK},{AK},{private},{private},{public},{public}\n")
+    assert isinstance(row, Row), row
+    theirs = point(CURVE.public_key())
+    assert row.keys == MeterKeys(
+        bytes.fromhex(EK), None, None, bytes.fromhex(AK), bytes.fromhex(AK), NUMBER, NUMBER, None, theirs, theirs, "M1"
+    )
+
+
+def test_key_pairs_in_json(tmp_path: Path) -> None:
+    secrets = {"signing_key": PRIVATE, "meter_certificate": PUBLIC}
+    (row,) = read(tmp_path, json.dumps({"id": "M1", "secrets": secrets}))
+    assert isinstance(row, Row), row
+    assert row.keys == MeterKeys(signing=NUMBER, meter_signing=point(CURVE.public_key()), meter="M1")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        pytest.param("signing_key", EK, "signing_key is no private key", id="a-symmetric-key-as-a-private-one"),
+        pytest.param("signing_key", PUBLIC.replace("\n", "\\n"), "signing_key is no private key", id="a-public-key"),
+        pytest.param("meter_certificate", PRIVATE.replace("\n", "\\n"), "meter_certificate is no", id="a-private-key"),
+        pytest.param("certificate", PUBLIC.replace("\n", "\\n"), "certificate is no", id="a-key-as-a-certificate"),
+        pytest.param("kek", EK[2:], "kek has 15 octets", id="short"),
+    ],
+)
+def test_key_pairs_that_are_none(tmp_path: Path, column: str, value: str, says: str) -> None:
+    number, detail = wrong(read(tmp_path, f"id,{column}\nM1,{value}\n")[0])
+    assert (number, says in detail) == (2, True)
+    assert value[-20:] not in detail
+
+
+def test_the_documentation_names_every_column() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "keys.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", page, re.MULTILINE)
+    assert {name for name, _ in rows} == set(MeterKeys.__dataclass_fields__) - {"meter"}
+    assert {column for _, column in rows} == {*shipment._KEYS, "password"}
+    assert all(shipment._KEYS.get(column, column) == name for name, column in rows)
+
+
+@pytest.mark.parametrize(
+    ("lines", "known", "refused"),
+    [
+        pytest.param("A,\nB,\n", {}, {}, id="references-of-their-own"),
+        pytest.param("A,k\nB,k\nC,k\n", {}, {1: "A", 2: "A"}, id="one-for-three"),
+        pytest.param("A,B\nB,\n", {}, {1: "A"}, id="anothers-id"),
+        pytest.param("A,k\n", {"k": "Z"}, {0: "Z"}, id="one-that-is-known"),
+        pytest.param("A,k\nA,k\n", {"k": "A"}, {}, id="its-own-again"),
+    ],
+)
+def test_two_meters_do_not_share_a_key_reference(
+    tmp_path: Path, lines: str, known: dict[str, str], refused: dict[int, str]
+) -> None:
+    rows = [row for row in read(tmp_path, "id,key_ref\n" + lines) if isinstance(row, Row)]
+    assert shared(rows, lambda ref: known.get(ref, "")) == refused
 
 
 def test_numeric_id_is_text_everywhere(tmp_path: Path) -> None:

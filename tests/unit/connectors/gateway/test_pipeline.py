@@ -14,6 +14,7 @@ import pytest
 from connectors.gateway.conversation import Conversation, apdu_pushes, octets_pushes
 from connectors.gateway.keystore import MeterKeys
 from connectors.gateway.pipeline import Pipeline, Push
+from connectors.protocols.dlms.ciphering import Keys, cipher
 from connectors.protocols.dlms.framing import Limits
 from connectors.protocols.dlms.template import PushTemplate, Template
 from connectors.templates.loader import load_templates
@@ -165,6 +166,20 @@ def test_an_oversized_frame_is_refused_before_anyone_waits_for_it(head: bytes) -
     pushes = conversation.feed(head, NOW)
     pushes += conversation.feed(GOOD if head[0] == 0 else b"", NOW) + conversation.close(NOW)
     assert "frame-oversized" in [code(push) for push in pushes if push.letter]
+
+
+@pytest.mark.parametrize(
+    ("template", "suite", "octets_of_a_key"),
+    [("idis-3", 1, 16), ("generic", 2, 32), ("idis-3", 2, 32)],
+    ids=["suite 1 by template", "suite 2 by its keys", "keys before template"],
+)
+def test_a_push_of_another_suite_is_opened(template: str, suite: int, octets_of_a_key: int) -> None:
+    ek, ak = b"\1" * octets_of_a_key, b"\2" * octets_of_a_key
+    one_meter = meter("m1", title(), Identity(IdentityKind.SERIAL, SERIAL), template=template)
+    known = pipeline(one_meter, keys={TITLE.hex().upper(): MeterKeys(ek, ak)})
+    push = one(known, wrapped(cipher(reading(), Keys(ek, ak, suite=suite), TITLE, 1)))
+    assert push.letter is None
+    assert push.events
 
 
 def test_no_octet_of_an_unknown_meters_telegram_is_lost() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,39 @@ def test_bad_files_are_named_with_the_mend(tmp_path: Path, text: str, line: int 
     assert message.startswith(str(tmp_path / "bad.yaml") + (f":{line}" if line else ""))
     assert what in message
     assert mend in message
+
+
+@pytest.mark.parametrize(
+    ("pull", "says"),
+    [
+        pytest.param("{auth: hls-ecdsa, security: both}", "of suites 1 and 2: set suite", id="ecdsa-in-suite-0"),
+        pytest.param("{auth: low, dedicated: true}", "must travel encrypted", id="dedicated-in-clear"),
+        pytest.param("{security: both, key_info: wrapped}", "is of general-ciphering", id="key-without-its-apdu"),
+        pytest.param("{ciphering: general}", "protects nothing", id="ciphering-of-nothing"),
+        pytest.param("{ciphering: generl}", "did you mean 'general'", id="misspelt"),
+        pytest.param("{referencing: short}", "there are ln, sn", id="referencing"),
+        pytest.param("{gbt_window: 64}", "from 0 to 63", id="window"),
+        pytest.param("{challenge_octets: 4}", "from 8 to 64", id="challenge"),
+    ],
+)
+def test_associations_that_cannot_be(tmp_path: Path, pull: str, says: str) -> None:
+    with pytest.raises(TemplateError, match=says) as caught:
+        load_templates(folder(tmp_path, odd=f"extends: generic\npull: {pull}\n"))
+    assert "odd.yaml" in str(caught.value)
+
+
+def test_what_a_template_inherits_may_contradict_what_it_says(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match="set suite"):
+        load_templates(folder(tmp_path, odd="extends: idis-2\npull: {auth: hls-ecdsa}\n"))
+    fine = load_templates(folder(tmp_path, odd="extends: idis-3\npull: {auth: hls-ecdsa, ciphering: general}\n"))["odd"]
+    assert (fine.pull.suite, fine.pull.security, fine.pull.ciphering) == (1, "both", "general")
+
+
+def test_the_example_of_the_documentation(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "keys.md").read_text()
+    lines = page[page.index("    pull:\n") :].split("\n\n")[0]
+    pull = load_templates(folder(tmp_path, example="extends: generic\n" + textwrap.dedent(lines)))["example"].pull
+    assert (pull.auth, pull.ciphering, pull.key_info, pull.signed) == ("hls-ecdsa", "general-ciphering", "one-pass", True)
 
 
 def test_a_circle_of_several(tmp_path: Path) -> None:

@@ -247,8 +247,8 @@ def test_associations_that_make_no_sense() -> None:
         Association(hls=MD5, password=b"12345678")
     with pytest.raises(ValueError, match="GMAC needs a channel"):
         Association(hls=GMAC)
-    with pytest.raises(ValueError, match="short names"):
-        Association(hls=MD5, short_names=True)
+    with pytest.raises(ValueError, match="a window of 64 blocks"):
+        Association(gbt_window=64)
 
 
 def test_a_certificate_goes_along() -> None:

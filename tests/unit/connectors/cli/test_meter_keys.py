@@ -1,0 +1,130 @@
+"""`hes meters keys` and what `hes meters import` refuses, as they are typed; no broker."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from connectors.cli import main as cli
+from connectors.cli.commands import meters as command
+from connectors.gateway.keystore import FileKeyStore, MeterKeys, read_master_key
+from connectors.protocols.dlms.objects.security_setup import KeyEvent
+
+EK = "000102030405060708090A0B0C0D0E0F"
+OURS = "4845530000000001"
+
+
+class Ran:
+    def __init__(self, exit_code: int, out: str, err: str) -> None:
+        self.exit_code, self.err = exit_code, " ".join(err.split())
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
+
+
+Hes = Callable[..., Ran]
+
+
+@pytest.fixture
+def hes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hes:
+    """Run a command of `hes meters` with a key store in `tmp_path`."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.callback()(cli.options)
+    app.add_typer(command.meters, name="meters")
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr("connectors.cli.commands.register", lambda _: None)
+    for name, value in {
+        "HES_HOME": str(tmp_path / "home"),
+        "HES_GATEWAY__KEY_FILE": str(tmp_path / "keys"),
+        "HES_GATEWAY__MASTER_KEY_FILE": str(tmp_path / "master"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    command.register(typer.Typer())  # puts `keys` on the group
+
+    def run(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["hes", "meters", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), said.out, said.err)
+
+    return run
+
+
+def store(tmp_path: Path, master: str = "master") -> FileKeyStore:
+    return FileKeyStore.open(tmp_path / "keys", read_master_key(tmp_path / master))
+
+
+def test_another_master_key(hes: Hes, tmp_path: Path) -> None:
+    assert hes("keys", "changes").exit_code == 0  # makes the first
+    store(tmp_path).put_many({"m1": MeterKeys(bytes.fromhex(EK))})
+    ran = hes("keys", "rekey", "--to", str(tmp_path / "new"))
+    assert ran.exit_code == 0, ran.err
+    assert ran.rows[0]["entries"] == 1
+    assert str(tmp_path / "new") in ran.rows[0]["next"]
+    held = store(tmp_path, "new").get("m1")
+    assert held is not None
+    assert held.ek == bytes.fromhex(EK)
+    again = hes("keys", "changes")
+    assert again.exit_code == 1
+    assert "the master key is not the one it was written with" in again.err
+
+
+def test_our_own_keys(hes: Hes, tmp_path: Path) -> None:
+    key = ec.derive_private_key(7, ec.SECP256R1())
+    file = tmp_path / "ours.pem"
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    ran = hes("keys", "own", "--signing-key", str(file))
+    assert ran.exit_code == 0, ran.err
+    assert store(tmp_path).get(OURS) == MeterKeys(signing=bytes(31) + b"\7")
+    for arguments, says in (
+        ((), "nothing is given"),
+        (("--certificate", str(file)), "--certificate"),
+        (("--agreement-key", str(tmp_path / "keys")), "cannot read"),
+    ):
+        wrong = hes("keys", "own", *arguments)
+        assert (wrong.exit_code, says in wrong.err) == (2, True)
+        assert "BEGIN" not in wrong.err
+
+
+def test_changes_of_keys(hes: Hes, tmp_path: Path) -> None:
+    hes("keys", "changes")
+    held, new = MeterKeys(bytes.fromhex(EK), meter="m1"), MeterKeys(bytes(16))
+    store(tmp_path).put_many({"m1": held, "m2": held.over(MeterKeys())})
+    for ref in ("m1", "m2"):
+        store(tmp_path).propose(ref, new)
+        store(tmp_path).note(ref, KeyEvent.SEND)
+    assert hes("keys", "changes").rows == [{"key_ref": "m1", "state": "sent"}, {"key_ref": "m2", "state": "sent"}]
+    assert hes("keys", "promote", "m1").exit_code == 0
+    assert hes("keys", "drop", "m2").exit_code == 0
+    assert hes("keys", "changes").rows == []
+    found = [store(tmp_path).get(ref) for ref in ("m1", "m2")]
+    assert [keys.ek if keys else None for keys in found] == [bytes(16), bytes.fromhex(EK)]
+    missing = hes("keys", "promote", "m1")
+    assert (missing.exit_code, "no change of the keys" in missing.err) == (1, True)
+
+
+def test_two_meters_with_one_key_reference_are_refused_at_import(hes: Hes, tmp_path: Path) -> None:
+    hes("keys", "changes")
+    store(tmp_path).put_many({"old": MeterKeys(bytes.fromhex(EK), meter="m9")})
+    file = tmp_path / "shipment.csv"
+    file.write_text(f"id,key_ref,ek\nm1,,{EK}\nm2,m1,{EK}\nm3,old,{EK}\nm9,old,{EK}\n")
+    ran = hes("import", "--dry-run", str(file))
+    assert ran.exit_code == 1
+    assert ran.rows == [{"imported": 0, "checked": 2, "wrong": 2}]
+    assert "line 3: key-shared: meter m2 names the key reference 'm1', which is meter m1's" in ran.err
+    assert "line 4: key-shared: meter m3 names the key reference 'old', which is meter m9's" in ran.err
+    assert EK not in ran.err
+
+
+def test_a_folder_is_filled_by_somebody_else(hes: Hes, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    ran = hes("keys", "changes")
+    assert ran.exit_code == 2
+    assert "whose files somebody else renders" in ran.err
