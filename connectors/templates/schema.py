@@ -139,7 +139,8 @@ def map_of(key: _Reader, reader: _Reader) -> _Reader:
     return read
 
 
-def _keys(value: Any, readers: Mapping[str, _Reader], required: Iterable[str] = ()) -> dict[str, Any]:
+def keys(value: Any, readers: Mapping[str, _Reader], required: Iterable[str] = ()) -> dict[str, Any]:
+    """A mapping of these keys, `required` among them."""
     if not isinstance(value, dict):
         raise Bad(f"a mapping of {', '.join(readers)} is expected, not {value!r}")
     for name in value:
@@ -187,28 +188,28 @@ def _position(value: Any) -> Position:
     if isinstance(value, str):
         class_id, name, attribute = _attribute(value)
         return Position(name, class_id, attribute)
-    read = _keys(value, {"object": _attribute, "scaler": _SCALER, "unit": _unit}, ("object",))
+    read = keys(value, {"object": _attribute, "scaler": _SCALER, "unit": _unit}, ("object",))
     class_id, name, attribute = read["object"]
     return Position(name, class_id, attribute, read.get("scaler"), read.get("unit"))
 
 
 def _lists(value: Any) -> Mapping[tuple[str, int], tuple[Position, ...]]:
     readers = {"id": text, "positions": list_of(_position)}
-    read = list_of(lambda item: _keys(item, readers, readers))(value)
+    read = list_of(lambda item: keys(item, readers, readers))(value)
     return MappingProxyType({(item["id"], len(item["positions"])): item["positions"] for item in read})
 
 
 def _spec(value: Any) -> AlarmSpec:
     readers = {"kind": one_of(ALARM_KINDS), "severity": one_of(SEVERITIES), "event_type": text, "detail": text}
-    return AlarmSpec(**_keys(value, readers, ("kind",)))
+    return AlarmSpec(**keys(value, readers, ("kind",)))
 
 
 def _table(entries: str, most: int) -> _Reader:
     readers = {"table": text, entries: map_of(number(0, most), _spec)}
 
     def read(value: Any) -> AlarmTable:
-        keys = _keys(value, readers, readers)
-        return AlarmTable(keys["table"], keys[entries])
+        found = keys(value, readers, readers)
+        return AlarmTable(found["table"], found[entries])
 
     return read
 
@@ -275,7 +276,7 @@ _TOP: dict[str, _Reader] = {
     "protocol": one_of(("DLMS",)),
     "engine": one_of(_ENGINES),
     "quirks": list_of(one_of(QUIRKS)),
-    "replaces": list_of(one_of([f"{section}.{key}" for section, keys in _SECTIONS.items() for key in keys])),
+    "replaces": list_of(one_of([f"{section}.{key}" for section, readers in _SECTIONS.items() for key in readers])),
 }
 
 

@@ -56,9 +56,9 @@ class OctetTables:
         if table not in self.writable:
             raise Refusal(responses.IAR)
         before = self.octets.get(table, b"")
-        if before and offset + len(data) > len(before):
+        if offset > len(before) or (before and offset + len(data) > len(before)):
             raise Refusal(responses.ONP)
-        self.octets[table] = before[:offset].ljust(offset, b"\0") + data + before[offset + len(data) :]
+        self.octets[table] = before[:offset] + data + before[offset + len(data) :]
         self.written(table)
 
     def write_elements(self, table: int, indices: tuple[int, ...], data: bytes) -> None:  # noqa: ARG002 — its signature
