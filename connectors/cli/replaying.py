@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import astuple, dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,14 +12,15 @@ from typing import Any
 
 from confluent_kafka import Message
 
+from connectors.cli.c12_telegrams import Family, family_of, title_texts, unasked
 from connectors.cli.failure import usage
 from connectors.cli.output import progress, say
-from connectors.cli.telegrams import read
+from connectors.cli.telegrams import Capture, read
 from connectors.cli.through_gateway import Decoder, MarkedPublisher, Octets
 from connectors.cli.topics import Span, decoded, read_topic
 from schemas.codec import CodecError
 from schemas.ids import event_id
-from schemas.records import Direction, SessionFrames, SessionKind
+from schemas.records import Direction, Protocol, SessionFrames, SessionKind
 from streams.runtime.clock import SystemClock
 from streams.runtime.settings import Settings
 from streams.runtime.tracing import REPLAY, REPLAY_TO, header, pairs_of
@@ -55,9 +56,8 @@ class Replay:
         """Replay captured telegrams; the summary."""
         replay_id = event_id("Replay", *names, *astuple(self._wanted))
         decoder = Decoder(self._given, self._publisher, replay_id, frames=True)
-        now = SystemClock().now_ms()
         captures = (capture for name in names for capture in read(name))
-        items = (Octets(c.data, c.endpoint or "file", now if c.at_ms is None else c.at_ms, c.datagram) for c in captures)
+        items = _octets(captures, title_texts(decoder.meters.values()), SystemClock().now_ms())
         telegrams = decoder.run(self._paced(islice(items, self._wanted.limit or None)))
         return _summary(replay_id, ", ".join(names), telegrams, 0, decoder)
 
@@ -90,7 +90,7 @@ class Replay:
         for _, record in decoded(self._given, iter(batch)):
             if isinstance(record, SessionFrames) and record.kind is SessionKind.PUSH and self._is_wanted(record.meter_id):
                 data = b"".join(frame.data for frame in record.frames if frame.direction is Direction.FROM_METER)
-                items.append(Octets(data, record.endpoint, record.started_at))
+                items.append(Octets(data, record.endpoint, record.started_at, protocol=record.protocol))
         decoder.run(items)
         return len(items)
 
@@ -114,6 +114,17 @@ class Replay:
             if self._wanted.rate and (ahead := number / self._wanted.rate - (time.monotonic() - began)) > 0:
                 time.sleep(ahead)
             yield item
+
+
+def _octets(captures: Iterable[Capture], titles: Set[str], now_ms: int) -> Iterator[Octets]:
+    """What meters sent; of C12.22, where both sides may be in one file, what they sent unasked."""
+    for found in captures:
+        at, endpoint = now_ms if found.at_ms is None else found.at_ms, found.endpoint or "file"
+        if family_of(found) is Family.C1222:
+            for octets in unasked(found, titles):
+                yield Octets(octets, endpoint, at, found.datagram, Protocol.C1222)
+        else:
+            yield Octets(found.data, endpoint, at, found.datagram)
 
 
 def _batches(messages: Iterator[Message], size: int) -> Iterator[list[Message]]:

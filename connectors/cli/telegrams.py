@@ -6,7 +6,7 @@ import re
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,9 @@ class Capture:
     data: bytes
     datagram: bool = False
     at_ms: int | None = None  # when, where a capture says so
+    peer: str = field(default="", compare=False)  # to whom, where a capture says so
+    order: tuple[tuple[int, int], ...] = field(default=(), compare=False)
+    """Which octet came with which packet, as (offset, number of the packet) where either begins; rising."""
 
 
 def read(source: str) -> Iterator[Capture]:
@@ -104,19 +107,19 @@ def _conversations(name: str, data: bytes) -> Iterator[Capture]:
     damage: Exception | None = None
     try:
         reader = dpkt.pcapng.Reader(BytesIO(data)) if data.startswith(_PCAPNG) else dpkt.pcap.Reader(BytesIO(data))
-        for at, packet in reader:
+        for number, (at, packet) in enumerate(reader):
             for source, target, sequence, octets, opens in _payloads(dpkt, reader.datalink(), packet):
+                at_ms = round(at * 1000)
                 if sequence is None:
-                    yield Capture(
-                        f"{name} {source} > {target}", f"udp://{source}", octets, datagram=True, at_ms=round(at * 1000)
-                    )
+                    words, ends = f"{name} {source} > {target}", (f"udp://{source}", f"udp://{target}")
+                    yield Capture(words, ends[0], octets, datagram=True, at_ms=at_ms, peer=ends[1], order=((0, number),))
                     continue
                 stream = streams.get((source, target))
                 if stream is None or (opens and sequence != stream.first):
                     if stream is not None:
                         yield from stream.captures(name)
-                    stream = streams[source, target] = _Stream(source, target, round(at * 1000), sequence, opened=opens)
-                stream.add(sequence, octets)
+                    stream = streams[source, target] = _Stream(source, target, at_ms, sequence, opened=opens)
+                stream.add(sequence, octets, number)
     except (dpkt.dpkt.Error, ValueError, struct.error) as error:
         damage = error
     for stream in streams.values():
@@ -157,32 +160,42 @@ class _Stream:
 
     def __init__(self, source: str, target: str, at_ms: int, first: int, *, opened: bool) -> None:
         self._name = f"{source} > {target}"
-        self._source = source
+        self._source, self._target = source, target
         self._at_ms = at_ms
         self.first = first
         self._opened = opened
         self._parts: dict[int, bytes] = {}
+        self._numbers: dict[int, int] = {}
 
-    def add(self, sequence: int, octets: bytes) -> None:
+    def add(self, sequence: int, octets: bytes, number: int) -> None:
         # A difference in the upper half of the number space is a segment from before the first one seen.
         at = (sequence - self.first + 2**31) % 2**32 - 2**31
         if at < 0 and self._opened:
             return  # a keep-alive probe repeats the octet before, which may be anything
         if len(octets) > len(self._parts.get(at, b"")):
             self._parts[at] = octets
+            self._numbers.setdefault(at, number)
 
     def captures(self, name: str) -> Iterator[Capture]:
         """The octets, cut where the capture has a hole."""
-        out, end = bytearray(), min(self._parts, default=0)
+        out, end, order = bytearray(), min(self._parts, default=0), list[tuple[int, int]]()
         for at in sorted(self._parts):
             octets = self._parts[at]
             if at > end and out:
-                yield Capture(f"{name} {self._name}", f"tcp://{self._source}", bytes(out), at_ms=self._at_ms)
+                yield self._capture(name, out, order)
                 out.clear()
-            out += octets[max(0, end - at) :] if at < end else octets
+                order.clear()
+            if fresh := octets[max(0, end - at) :] if at < end else octets:
+                order.append((len(out), self._numbers[at]))
+            out += fresh
             end = max(end, at + len(octets))
         if out:
-            yield Capture(f"{name} {self._name}", f"tcp://{self._source}", bytes(out), at_ms=self._at_ms)
+            yield self._capture(name, out, order)
+
+    def _capture(self, name: str, out: bytearray, order: list[tuple[int, int]]) -> Capture:
+        ends = (f"tcp://{self._source}", f"tcp://{self._target}")
+        words = f"{name} {self._name}"
+        return Capture(words, ends[0], bytes(out), at_ms=self._at_ms, peer=ends[1], order=tuple(order))
 
 
 def _host(address: bytes) -> str:

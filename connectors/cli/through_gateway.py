@@ -14,13 +14,20 @@ from connectors.cli.failure import CommandError
 from connectors.gateway.conversation import Conversation
 from connectors.gateway.deliveries import Deliveries
 from connectors.gateway.directory import Change, Directory
+from connectors.gateway.drivers.c12_known import Known
+from connectors.gateway.drivers.c12_settings import C12Settings
+from connectors.gateway.drivers.c1222_hearing import C1222Conversation
+from connectors.gateway.drivers.c1222_numbers import Numbers, Windows
+from connectors.gateway.drivers.c1222_pushes import Pushes as C1222Pushes
+from connectors.gateway.drivers.c1222_pushes import PushTools
 from connectors.gateway.emit import Emitter
 from connectors.gateway.errors import KeyStoreError
 from connectors.gateway.keystore import KeyStore, open_key_store
 from connectors.gateway.pipeline import Pipeline, Push
+from connectors.templates.c12_loader import load_c12_templates
 from connectors.templates.loader import load_templates
 from schemas.codec import Codec
-from schemas.records import Meter
+from schemas.records import Meter, Protocol
 from streams.runtime.clock import SystemClock
 from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.kafka import Done, Publisher
@@ -38,6 +45,7 @@ class Octets:
     endpoint: str
     received_at: int
     datagram: bool = False
+    protocol: Protocol = Protocol.DLMS
 
 
 class MarkedPublisher(Publisher):
@@ -70,9 +78,20 @@ class Decoder:
         self._replay_id = replay_id
         self._frames = frames
         self._clock = SystemClock()
-        self._pipeline = Pipeline(
-            _directory(self._codec, registry(given)), _keys(given), load_templates(_folder(given.gateway.templates_dir))
+        keys, folder = _keys(given), _folder(given.gateway.templates_dir)
+        self.meters = registry(given)
+        self._pipeline = Pipeline(_directory(self._codec, self.meters), keys, load_templates(folder))
+        c12 = PushTools(
+            self._pipeline,
+            keys,
+            load_c12_templates(folder),
+            Known(),
+            Numbers(self._clock),
+            Windows(),
+            C12Settings().c1222.registration_period_s,
+            announce=0,
         )
+        self._c1222 = C1222Pushes(c12)
         self._letters = DeadLetters(publisher, self._codec, "gateway", self._clock)
         self.outcomes: Counter[str] = Counter()
 
@@ -107,7 +126,11 @@ class Decoder:
         return telegrams
 
     def _pushes(self, item: Octets) -> list[Push]:
-        conversation = Conversation(self._pipeline, item.endpoint, self._replay_id)
+        conversation: Conversation | C1222Conversation
+        if item.protocol is Protocol.C1222:
+            conversation = C1222Conversation(self._c1222, item.endpoint, self._replay_id)
+        else:
+            conversation = Conversation(self._pipeline, item.endpoint, self._replay_id)
         if item.datagram:
             return conversation.datagram(item.data, item.received_at) + conversation.close(item.received_at)
         return conversation.feed(item.data, item.received_at) + conversation.close(item.received_at)

@@ -22,6 +22,7 @@ from connectors.simulator.config import Address, FleetConfig
 from connectors.simulator.fleet import Fleet
 
 HELP = {
+    "c12_share": "meters of ANSI C12.22; the others are of DLMS",
     "seed": "decides everything: meters, consumption, happenings",
     "unconfirmed_share": "meters whose transport has no confirmation (HAN, M-Bus, UDP); 0 where losses are reconciled",
     "noise_share": "register pushes that come with bytes no head-end can accept",
@@ -38,13 +39,25 @@ def _time(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m connectors.simulator", description="A fleet of DLMS meters on real sockets."
+        prog="python -m connectors.simulator", description="A fleet of DLMS and C12.22 meters on real sockets."
     )
     parser.add_argument("--home", type=Path, required=True, help="where meters.jsonl and truth.jsonl go")
     parser.add_argument(
         "--push-to", type=Address.parse, metavar="HOST:PORT", help="the gateway's TCP listener; without it nothing is pushed"
     )
     parser.add_argument("--udp-to", type=Address.parse, metavar="HOST:PORT", help="the gateway's UDP listener")
+    parser.add_argument(
+        "--c12-to",
+        type=Address.parse,
+        metavar="HOST:PORT",
+        help="the gateway's C12.22 listener: registrations, notifications",
+    )
+    parser.add_argument(
+        "--c12-udp-to",
+        type=Address.parse,
+        metavar="HOST:PORT",
+        help="the same by datagrams: last gasps; else they go over TCP",
+    )
     parser.add_argument(
         "--from", dest="window_from", type=_time, metavar="TIME", help="rows in truth.jsonl: first interval end"
     )
@@ -76,6 +89,7 @@ async def _run(config: FleetConfig, duration: float | None, *, hold: bool) -> in
         "meters": len(fleet.plans),
         "shipment": str(fleet.shipment),
         "truth": str(fleet.truth),
+        "templates": str(fleet.templates),
         "window": list(fleet.window),
     }
     _print(ready)

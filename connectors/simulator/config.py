@@ -37,6 +37,8 @@ class FleetConfig:
     push_to: Address | None = None  # TCP; without it the fleet only answers reads
     udp_to: Address | None = None  # bare APDUs; without it those meters are not in the fleet
     host: str = "127.0.0.1"  # where the meters listen
+    c12_to: Address | None = None  # C12.22 over TCP: registrations and notifications
+    c12_udp_to: Address | None = None  # the same by datagrams; without it last gasps go over TCP
     window_from: int | None = None  # ms; which rows the truth file holds: ends in [from, to); default the previous UTC day
     window_to: int | None = None
     profile_days: int = 10  # how far back a meter's load profile reaches
@@ -46,6 +48,7 @@ class FleetConfig:
     unconfirmed_share: float = (
         0.05  # meters whose transport has no confirmation (HAN, M-Bus, UDP); they cannot be reconciled
     )
+    c12_share: float = 0.0  # meters of ANSI C12.22; the others are of DLMS
     drift_share: float = 0.05  # meters whose clock is wrong
     push_every_s: float = 20.0  # registers, a meter
     outage_every_s: float = 10.0  # a transformer or premise, in the whole fleet
@@ -64,7 +67,7 @@ class FleetConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.meters <= 50_000:
             raise ValueError(f"a fleet has 1 to 50,000 meters, not {self.meters}")
-        for name in ("life_support_share", "unconfirmed_share", "drift_share", "noise_share", "pace_share"):
+        for name in ("life_support_share", "unconfirmed_share", "c12_share", "drift_share", "noise_share", "pace_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
 

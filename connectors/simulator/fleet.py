@@ -14,12 +14,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from connectors.simulator.c12.message_lines import MessageConnection
+from connectors.simulator.c12.running import RunningC12Meter
+from connectors.simulator.c12.templates import write_templates
 from connectors.simulator.config import FleetConfig
 from connectors.simulator.ledger import Ledger
-from connectors.simulator.meter import RunningMeter, Shared
-from connectors.simulator.plan import plan_fleet
+from connectors.simulator.meter import RunningMeter
+from connectors.simulator.plan import MeterPlan, plan_fleet
 from connectors.simulator.scenario import happenings
 from connectors.simulator.server import MeterConnection
+from connectors.simulator.shared import Shared
 from connectors.simulator.shipment import write_shipment
 
 BACKLOG = 16
@@ -39,12 +43,14 @@ class Fleet:
         self.plans = plan_fleet(config)
         self.shipment: Path = config.home / "meters.jsonl"
         self.truth: Path = config.home / "truth.jsonl"
+        self.templates: Path = config.home / "templates"
         self.window = config.window(now_ms())
         self.ports: list[int] = []  # by index in the fleet
         self._now_ms = now_ms
         self._servers: list[asyncio.Server] = []
         self._connections: set[MeterConnection] = set()
-        self._meters: list[RunningMeter] = []
+        self._messages: set[MessageConnection] = set()
+        self._meters: list[RunningMeter | RunningC12Meter] = []
         self._shared: Shared | None = None
         self._scenario: asyncio.Task[None] | None = None
 
@@ -55,18 +61,22 @@ class Fleet:
         ledger = Ledger(self.truth)
         shared = Shared(self.config, ledger, self._now_ms, asyncio.Semaphore(self.config.connections))
         self._shared = shared
-        self._meters = [RunningMeter(plan, shared) for plan in self.plans]
+        self._meters = [_running(plan, shared) for plan in self.plans]
         for meter in self._meters:
             self.ports.append(await self._listen(meter))
         endpoints = [f"tcp://{self.config.host}:{port}" for port in self.ports]
         write_shipment(self.shipment, zip(self.plans, endpoints, strict=True))
+        write_templates(self.templates, self.plans, self.config.profile_days)
         ledger.write_intervals(self.plans, *self.window)
         if push:
             self.push()
 
     def push(self) -> None:
         """Begin to push, where there is somewhere to push to; once."""
-        if self.config.push_to is not None and self._scenario is None:
+        if self._scenario is None and (self.config.push_to is not None or self.config.c12_to is not None):
+            for meter in self._meters:
+                if isinstance(meter, RunningC12Meter):
+                    meter.register()
             self._scenario = asyncio.get_running_loop().create_task(self._play())
 
     async def stop(self) -> dict[str, object]:
@@ -81,10 +91,14 @@ class Fleet:
         await _cancel(list(shared.tasks))
         for meter in self._meters:
             meter.give_up()
+            if isinstance(meter, RunningC12Meter):
+                meter.close()
         for server in self._servers:
             server.close()
         for connection in list(self._connections):
             connection.close()
+        for client in list(self._messages):
+            client.close()
         shared.ledger.close()
         return {"meters": len(self.plans), "seed": self.config.seed, "window": list(self.window)} | shared.ledger.summary()
 
@@ -97,7 +111,9 @@ class Fleet:
             if self._shared is not None and self._shared.failures:
                 raise self._shared.failures[0]
 
-    async def _listen(self, meter: RunningMeter) -> int:
+    async def _listen(self, meter: RunningMeter | RunningC12Meter) -> int:
+        if isinstance(meter, RunningC12Meter):
+            return await meter.listen(self._messages, BACKLOG)
         server = await asyncio.get_running_loop().create_server(
             lambda: MeterConnection(meter.cosem, self._connections), self.config.host, 0, backlog=BACKLOG
         )
@@ -113,6 +129,10 @@ class Fleet:
             if delay > 0:
                 await asyncio.sleep(delay)
             self._meters[happening.meter].happen(happening)
+
+
+def _running(plan: MeterPlan, shared: Shared) -> RunningMeter | RunningC12Meter:
+    return RunningMeter(plan, shared) if plan.model.c12 is None else RunningC12Meter(plan, shared)
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

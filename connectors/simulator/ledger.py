@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from connectors.simulator.plan import MeterPlan
-from connectors.simulator.truth import EXPORT, IMPORT, QUARTER_MS
+from connectors.simulator.truth import QUARTER_MS
 
 BAD = ("bad-", "garbage", "unknown-")
 """How the names of pushes start that no head-end can turn into events."""
@@ -77,6 +77,7 @@ class Ledger:
         self.pushes: Counter[str] = Counter()  # by what
         self.confirmed = self.unconfirmed = self.lost = self.resent = 0
         self.intervals = 0
+        self.relay_moves = 0
 
     def __enter__(self) -> Ledger:
         return self
@@ -97,8 +98,8 @@ class Ledger:
         first = -(-start // QUARTER_MS) * QUARTER_MS
         for plan in fleet:
             lines = [
-                f'{{"t":"interval","meter":"{plan.id}","channel":"{channel}","end":{at},"raw":{plan.truth(channel, at)}}}\n'
-                for channel in (IMPORT, EXPORT)
+                f'{{"t":"interval","meter":"{plan.id}","channel":"{channel}","end":{at},"raw":{plan.row(channel, at)}}}\n'
+                for channel in plan.channels
                 for at in range(first, end, QUARTER_MS)
             ]
             self._file.writelines(lines)
@@ -118,6 +119,13 @@ class Ledger:
             self.confirmed += 1
         else:
             self.lost += 1
+
+    def write_relay(self, meter: str, at: int, *, connected: bool) -> None:
+        """Append a move of a meter's relay and flush."""
+        line = {"t": "relay", "meter": meter, "at": at, "connected": connected}
+        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        self._file.flush()
+        self.relay_moves += 1
 
     def summary(self) -> dict[str, object]:
         """Counts, for the last line on stdout."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from connectors.protocols.c12.epsem import Mode
+from connectors.simulator.c12.kinds import C12Kind
 from schemas.records import Network, Transport
 
 
@@ -45,6 +47,7 @@ class MeterModel:
     time_zone: str = "Europe/Berlin"
     deviation: bool = True  # whether its date-times carry the offset
     list_name: str = ""  # first element of a flat or positional list
+    c12: C12Kind | None = None  # of ANSI C12.22, and not of DLMS: transport, layout and what follows it mean nothing then
 
 
 MODELS: tuple[MeterModel, ...] = (
@@ -95,3 +98,20 @@ MODELS: tuple[MeterModel, ...] = (
     ),
 )  # fmt: skip
 """Every type, in order: a fleet draws from the confirmed ones, and from the others by `unconfirmed_share`."""
+
+C12_MODELS: tuple[MeterModel, ...] = (
+    MeterModel(
+        vendor="Itron", model="OpenWay CENTRON", flag="ITN", template="simulated-openway", network=Network.RF_MESH, weight=3,
+        transport=Transport.RAW, layout=Layout.TAGGED, ciphered=True, confirmed=True, time_zone="America/New_York",
+        c12=C12Kind("ITRN", "CENTRON", b"\x01\x02\x03\x04", Mode.CIPHERED, relative=True),
+    ),
+    MeterModel(
+        vendor="Landis+Gyr", model="FOCUS AX", flag="LGF", template="simulated-focus", network=Network.NB_IOT, weight=2,
+        transport=Transport.RAW, layout=Layout.TAGGED, ciphered=True, confirmed=True, time_zone="America/Denver",
+        c12=C12Kind(
+            "LG  ", "FOCUS AX", b"\x05\x06\x07\x08", Mode.AUTHENTICATED, key_id=1, session=True, relative=False,
+            seconds=False, local=True, number=6, interval=4, extended=False, simple=True, largest=1_200,
+        ),
+    ),
+)  # fmt: skip
+"""Types of ANSI C12.22, of which `c12_share` of a fleet is."""

@@ -6,9 +6,20 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from connectors.protocols.c12.titles import C1222_BASE
 from connectors.simulator.config import FleetConfig
-from connectors.simulator.models import MODELS, MeterModel
-from connectors.simulator.truth import ENERGY_UNIT, EXPORT, IMPORT, INSTANTANEOUS, SHAPES, Load, mix
+from connectors.simulator.models import C12_MODELS, MODELS, MeterModel
+from connectors.simulator.truth import (
+    ENERGY_UNIT,
+    EXPORT,
+    IMPORT,
+    INSTANTANEOUS,
+    INTERVALS_OF,
+    QUARTER_MS,
+    SHAPES,
+    Load,
+    mix,
+)
 from schemas.records import Network
 
 SEGMENT_SIZES = {Network.PLC_G3: 50, Network.PLC_PRIME: 50, Network.RF_MESH: 100, Network.NB_IOT: 40, Network.ETHERNET: 200}
@@ -59,6 +70,25 @@ class MeterPlan:
         """The raw integer of a register at a time."""
         return self.load.raw(obis, at_ms)
 
+    def interval(self, obis: str, end_ms: int) -> int:
+        """What an energy register counted in the quarter of an hour that ended then."""
+        return self.load.raw(obis, end_ms) - self.load.raw(obis, end_ms - QUARTER_MS)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels of its load profile: meters of C12 hold what was counted in an interval, others the registers."""
+        return (IMPORT, EXPORT) if self.model.c12 is None else tuple(INTERVALS_OF)
+
+    def row(self, channel: str, end_ms: int) -> int:
+        """What its load profile holds of a channel for the interval that ended then."""
+        return self.truth(channel, end_ms) if self.model.c12 is None else self.interval(INTERVALS_OF[channel], end_ms)
+
+    @property
+    def ap_title(self) -> str:
+        """Of a meter of C12.22: its application title, relative to the base where it begins with a dot."""
+        relative = f".{self.serial}"
+        return relative if self.model.c12 is None or self.model.c12.relative else f"{C1222_BASE.text}{relative}"
+
     def scaler_unit(self, obis: str) -> tuple[int, int]:
         """Scaler and Blue Book unit of a register."""
         if obis in (IMPORT, EXPORT):
@@ -77,6 +107,8 @@ def plan_fleet(config: FleetConfig) -> tuple[MeterPlan, ...]:
 def _meter(config: FleetConfig, index: int, confirmed: Sequence[MeterModel], others: Sequence[MeterModel]) -> MeterPlan:
     rng = random.Random(mix(config.seed, index))  # noqa: S311 - repeatability is the point; these keys guard nothing
     pool = others if rng.random() < config.unconfirmed_share else confirmed
+    if mix(config.seed, index, 1222) % 10_000 < config.c12_share * 10_000:  # a draw of its own: the others stay as they are
+        pool = C12_MODELS
     model = rng.choices(pool, [candidate.weight for candidate in pool])[0]
     transformer = index // config.meters_per_transformer
     solar = rng.random() < 0.2

@@ -18,7 +18,10 @@ def meter_record(plan: MeterPlan, endpoint: str) -> Meter:
         Identity(IdentityKind.LOGICAL_DEVICE_NAME, plan.logical_device_name),
         Identity(IdentityKind.SERIAL, plan.serial),
     ]
-    if plan.model.ciphered:
+    kind = plan.model.c12
+    if kind is not None:
+        identities = [Identity(IdentityKind.AP_TITLE, plan.ap_title), Identity(IdentityKind.SERIAL, plan.serial)]
+    elif plan.model.ciphered:
         identities.insert(0, Identity(IdentityKind.SYSTEM_TITLE, plan.system_title.hex().upper()))
     return Meter(
         id=plan.id,
@@ -26,7 +29,7 @@ def meter_record(plan: MeterPlan, endpoint: str) -> Meter:
         vendor=plan.model.vendor,
         model=plan.model.model,
         utility=UtilityKind.ELECTRICITY,
-        protocol=Protocol.DLMS,
+        protocol=Protocol.DLMS if kind is None else Protocol.C1222,
         network=plan.model.network,
         segment=plan.segment,
         endpoint=endpoint,
@@ -45,12 +48,18 @@ def meter_record(plan: MeterPlan, endpoint: str) -> Meter:
 def write_shipment(path: Path, fleet: Iterable[tuple[MeterPlan, str]]) -> None:
     """Write (plan, endpoint) pairs to `path`, readable by its owner only, since it holds keys. It appears whole.
 
-    Each line has the fields of `Meter`, and `secrets`: `ek` and `ak` (hex) and `password`, which belong to its `key_ref`.
+    Each line has the fields of `Meter`, and `secrets`, which belong to its `key_ref`: `ek` and `ak` (hex) or, of C12.22,
+    `eax_keys` (id=hex); and `password`.
     """
     part = path.with_suffix(".part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         for plan, endpoint in fleet:
-            secrets = {"ek": plan.encryption_key.hex(), "ak": plan.authentication_key.hex(), "password": plan.password}
-            file.write(json.dumps({**asdict(meter_record(plan, endpoint)), "secrets": secrets}) + "\n")
+            file.write(json.dumps({**asdict(meter_record(plan, endpoint)), "secrets": _secrets(plan)}) + "\n")
     part.replace(path)
+
+
+def _secrets(plan: MeterPlan) -> dict[str, str]:
+    if plan.model.c12 is not None:
+        return {"eax_keys": f"{plan.model.c12.key_id}={plan.encryption_key.hex()}", "password": plan.password}
+    return {"ek": plan.encryption_key.hex(), "ak": plan.authentication_key.hex(), "password": plan.password}

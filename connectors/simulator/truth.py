@@ -16,6 +16,8 @@ MASK = (1 << 64) - 1
 
 IMPORT = "1.0.1.8.0.255"
 EXPORT = "1.0.2.8.0.255"
+INTERVALS_OF = {"1.0.1.29.0.255": IMPORT, "1.0.2.29.0.255": EXPORT}
+"""Energy counted in an interval, to the register that goes on by it."""
 
 
 def mix(*keys: int) -> int:

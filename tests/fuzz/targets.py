@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.fuzz import (
     authority_targets,
+    c12_gateway_targets,
+    c12_system_targets,
     c12_table_targets,
     c1218_targets,
     c1222_targets,
@@ -24,6 +26,8 @@ TARGETS: dict[str, Target] = {
         c1218_targets,
         c1222_targets,
         c12_table_targets,
+        c12_system_targets,
+        c12_gateway_targets,
         authority_targets,
     )
     for target in room.TARGETS

@@ -129,6 +129,7 @@ class GatewayProcess:
     suffix: str = field(default_factory=lambda: f"-{uuid.uuid4().hex[:8]}")
     log: list[dict[str, Any]] = field(default_factory=list)
     process: subprocess.Popen[str] | None = None
+    run: tuple[str, ...] = ("-c", _RUN)
 
     def keys(self, keys: dict[str, MeterKeys]) -> None:
         FileKeyStore.open(self.home / "keys.json", MASTER).put_many(keys)
@@ -153,7 +154,7 @@ class GatewayProcess:
         }
         self.log = []
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _RUN], stderr=subprocess.PIPE, text=True, env=os.environ | given | self.settings
+            [sys.executable, *self.run], stderr=subprocess.PIPE, text=True, env=os.environ | given | self.settings
         )
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
         self.wait_for("listening")
@@ -197,9 +198,10 @@ class GatewayProcess:
         with process.stderr as lines:
             for line in lines:
                 try:
-                    self.log.append(json.loads(line))
+                    found = json.loads(line)
                 except ValueError:
-                    self.log.append({"event": line})
+                    found = line
+                self.log.append(found if isinstance(found, dict) else {"event": line})
 
 
 @contextmanager

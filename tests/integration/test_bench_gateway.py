@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from connectors.cli.bench import gateway_c1222
 from connectors.cli.bench.gateway import Options, run
 from connectors.cli.failure import CommandError
 
@@ -35,3 +36,10 @@ def test_jdlms_reads_the_same_fleet(auth: str) -> None:
         raise
     assert (ours["failed"], theirs["failed"]) == (0, 0), said
     assert theirs["sessions"] == 1000
+
+
+def test_every_session_with_c1222_meters_brings_what_they_hold() -> None:
+    said: list[str] = []
+    rows = list(gateway_c1222.run(60, 8, 10, said.append))
+    assert [row["security"] for row in rows] == ["clear, password", "EAX'"]
+    assert [(row["sessions"], row["failed"]) for row in rows] == [(60, 0), (60, 0)], said

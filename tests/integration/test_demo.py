@@ -22,8 +22,9 @@ from connectors.cli.demo.play import play
 from connectors.cli.demo.stage import Scale, Stage
 from connectors.cli.demo.watch import Watch
 from connectors.cli.replaying import Replay, Wanted
+from connectors.cli.topics import decoded, read_topic
 from connectors.local.home import Home
-from schemas.records import AlarmKind
+from schemas.records import AlarmKind, Protocol, SessionFrames, SessionKind
 from streams.runtime.kafka import admin_client
 from streams.runtime.tracing import header
 
@@ -48,11 +49,13 @@ BUSY = ("--push-every", "5", "--outage-every", "3", "--tamper-every", "3", "--no
 
 
 def test_everything_is_accounted_for_and_a_plain_consumer_reads_every_topic(tmp_path: Path) -> None:
-    with Stage(Scale(40, 3, BUSY), lambda _: None, home=Home.of(tmp_path)) as stage:
+    with Stage(Scale(40, 3, BUSY, c12_share=0.4), lambda _: None, home=Home.of(tmp_path)) as stage:
         summary = play(stage, 12)
         assert summary.reconciled, summary
         for name in ("intervals_asked", "pushes_sent", "events", "dead_letters", "outages_sent"):
             assert getattr(summary, name) > 0, (name, summary)
+        pushes = [row for row in map(json.loads, stage.truth.read_text().splitlines()) if row["t"] == "push"]
+        assert {row["what"] for row in pushes if row["transport"] == "c12.22"} >= {"registration", "outage"}
         for topic, records in WRITTEN.items():
             assert _plainly_read(stage, topic) == records, topic
         _replayed_nothing_changes(stage, tmp_path)
@@ -68,6 +71,9 @@ def _replayed_nothing_changes(stage: Stage, folder: Path) -> None:
     # The gateway's own alarms, about telegrams that do not authenticate, are not raised again (rule 12).
     pushed = [alarm for alarm in before.alarms if alarm.kind is not AlarmKind.SECURITY]
     assert again["events"] >= len(before.registers) + len(pushed) > 0
+    said = Replay(given, folder, wanted).files([_notifications(stage, folder)])
+    assert said["events"] > 0
+    assert set(said["dead_letters"]) <= {"c1222-authentication"}  # of noise in a meter's name
     alarms = Replay(given, folder, wanted).topic("hes.alarms", restart=False)
     assert alarms["replayed"] >= len(before.alarms)
     watch = Watch(stage, time.monotonic)
@@ -88,6 +94,18 @@ def _replayed_nothing_changes(stage: Stage, folder: Path) -> None:
         assert time.monotonic() < until + 30, "the OMS was to be reached, and is not"
         time.sleep(0.3)
     assert {event.id for event in gather(given, window).outages} == {event.id for event in before.outages}
+
+
+def _notifications(stage: Stage, folder: Path) -> str:
+    """A file of what C12.22 meters of the demo notified, in hex."""
+    records = (record for _, record in decoded(stage.settings, read_topic(stage.settings, "hes.frames")))
+    pushed = [
+        r for r in records if isinstance(r, SessionFrames) and (r.protocol, r.kind) == (Protocol.C1222, SessionKind.PUSH)
+    ]
+    known = [frame.data.hex() for record in pushed if record.meter_id for frame in record.frames]
+    path = folder / "notifications.hex"
+    path.write_text("\n".join(known[:20]))
+    return str(path)
 
 
 def _plainly_read(stage: Stage, topic: str) -> set[str]:

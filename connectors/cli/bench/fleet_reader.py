@@ -80,7 +80,11 @@ class LeanLink(asyncio.Protocol):
         else:
             if out:
                 self.busy_since = time.monotonic()
-                transport.write(self._head + len(out).to_bytes(2, "big") + out)
+                transport.write(self.framed(out))
+
+    def framed(self, out: bytes) -> bytes:
+        """What a session yields, as it is sent."""
+        return self._head + len(out).to_bytes(2, "big") + out
 
     def _end(self, result: Any, error: Exception | None) -> None:
         self._session = None
@@ -103,6 +107,8 @@ class Visit:
     """What is done with what sessions brought; visits that share it are finished together."""
     note: Any = None
     """For `finish`."""
+    link: type[LeanLink] = LeanLink
+    """What frames the session's octets."""
 
 
 Finish: TypeAlias = "Callable[[Sequence[tuple[Visit, Any]]], Iterable[int | Exception]]"
@@ -174,7 +180,7 @@ async def _slot(slot: int, visits: list[Visit], order: Any, tally: Tally, links:
             if not done.done():
                 done.set_result(None)
 
-        link = links[slot] = LeanLink(visit.client, visit.server, visit.begin(), ended)
+        link = links[slot] = visit.link(visit.client, visit.server, visit.begin(), ended)
         try:
             await loop.create_connection(lambda link=link: link, visit.host, visit.port)  # type: ignore[misc]  # the default binds each turn's link
         except OSError as error:

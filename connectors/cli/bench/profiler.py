@@ -103,7 +103,7 @@ def top(path: Path, most: int = 15) -> list[Own]:
     total = own.total() or 1
     dearest = {function: line for (function, line), _ in reversed(lines.most_common())}
     return [
-        Own(function, weight / total, whole[function] / total, weight / 1e6, int(dearest[function]))
+        Own(function, weight / total, whole[function] / total, weight / 1e6, int(dearest[function]) if dearest[function].isdigit() else 0)
         for function, weight in own.most_common(most)
     ]
 

@@ -31,6 +31,13 @@ class Peer(StrEnum):
     JDLMS = "jdlms"
 
 
+class GatewayProtocol(StrEnum):
+    """What the meters speak."""
+
+    DLMS = "dlms"
+    C1222 = "c1222"
+
+
 class Network(StrEnum):
     """An access network, whose pace holds for its segments."""
 
@@ -104,6 +111,9 @@ def sink(
 def gateway(
     sessions: Annotated[int, typer.Option(min=1, help="how many, after a warm-up")] = 20_000,
     concurrency: Annotated[int, typer.Option(min=1, help="sessions open at once")] = 32,
+    protocol: Annotated[
+        GatewayProtocol, typer.Option(help="c1222: an own fleet, in clear and ciphered; options of DLMS mean nothing then")
+    ] = GatewayProtocol.DLMS,
     auth: AuthOption = Auth.NONE,
     meters: Annotated[int, typer.Option(min=1, max=5000, help="own fleet: how many different meters")] = 200,
     block: Annotated[int, typer.Option(min=0, help="own fleet: answer in blocks of so many octets; 0 is whole")] = 0,
@@ -117,10 +127,15 @@ def gateway(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Run sessions with meters, connect to close, 96 rows read, every value compared; jDLMS beside it."""
+    from connectors.cli.bench import gateway_c1222  # noqa: PLC0415
     from connectors.cli.bench.gateway import Options, run  # noqa: PLC0415
     from connectors.cli.bench.profiler import sampling  # noqa: PLC0415
 
     _tell_machine(*_GATEWAY)
+    if protocol is GatewayProtocol.C1222:
+        with _shown(profile), sampling(profile):
+            emit(gateway_c1222.run(sessions, concurrency, meters, say), format)
+        return
     options = Options(
         sessions,
         concurrency,
@@ -201,6 +216,24 @@ def hostile(
     options = Options(hostile, meters, jobs, turns, auth, concurrency, segments, network, mixed, profile=profile)
     with failures_named(), _shown(profile):
         emit(run(options, say), format)
+
+
+@bench.command("on-demand")
+def on_demand(
+    reads: Annotated[int, typer.Option(min=1, help="on demand, in each turn")] = 200,
+    every: Annotated[float, typer.Option(min=0, help="seconds from one read to the next")] = 0.1,
+    load: Annotated[int, typer.Option(min=0, help="bulk jobs a second in the second turn; 0 leaves it out")] = 1_000,
+    meters: Annotated[int, typer.Option(min=1, max=20_000, help="different meters of the bulk jobs")] = 2_000,
+    profile: ProfileOption = None,
+    format: FormatOption = None,  # noqa: A002 - the option's name
+) -> None:
+    """Read on demand through gateway, splitter and commands, alone and beside bulk jobs: what each stage adds."""
+    from connectors.cli.bench.on_demand import Options, run  # noqa: PLC0415
+    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+
+    _tell_machine(*_WORKER)
+    with failures_named(), _shown(profile):
+        emit(run(Options(reads, every, load, meters, profile), say), format)
 
 
 def _tell_machine(*packages: str) -> None:

@@ -22,6 +22,7 @@ def demo(
         str, typer.Option("--for", help="end by itself after so long (60s, 5m) and reconcile; else Ctrl-C ends it")
     ] = "",
     seed: Annotated[int, typer.Option(help="decides everything about the fleet")] = 7,
+    c12: Annotated[float, typer.Option(min=0, max=1, help="share of the meters that are of ANSI C12.22")] = 0.2,
     record: Annotated[Path | None, typer.Option(help="save the board's last picture as SVG", dir_okay=False)] = None,
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
@@ -33,7 +34,7 @@ def demo(
     from connectors.cli.demo.play import play  # noqa: PLC0415 - `hes --help` needs none of it
     from connectors.cli.demo.stage import Scale, Stage  # noqa: PLC0415
 
-    with failures_named(), Stage(Scale(meters, seed), say) as stage:
+    with failures_named(), Stage(Scale(meters, seed, c12_share=c12), say) as stage:
         summary = play(stage, span, record=record)
     row = asdict(summary)
     details = row.pop("details")

@@ -27,6 +27,8 @@ KINDS = {
 }
 OUTAGES = ("outage", "restoration")
 _OWN = AlarmKind.SECURITY  # the gateway's own alarms, about bytes that are bad on purpose
+REGISTRATION = "registration"
+_REGISTERED = "registered"  # the code of the event that the gateway makes of it; it bears the gateway's time
 BAD = ("bad-", "garbage", "unknown-")
 
 
@@ -169,6 +171,7 @@ def _intervals(truth: Truth, found: Found, wrong: _Findings) -> int:
 def _pushes(truth: Truth, found: Found, wrong: _Findings) -> tuple[int, int, int, int]:
     """Pushes that became events, and dead letters; outages and restorations sent, and routed to the OMS."""
     arrived = _arrived(found)
+    registered = _registered(found)
     outages = _by_alarm((event.id, event.alarms) for event in found.outages)
     tampers = _by_alarm((event.id, (event.alarm_id,)) for event in found.tampers)
     _unexpected(truth, found, arrived, wrong)
@@ -183,6 +186,14 @@ def _pushes(truth: Truth, found: Found, wrong: _Findings) -> tuple[int, int, int
                 wrong.lost["bad pushes without a dead letter"].append(name)
             continue
         sent += push["what"] in OUTAGES
+        if push["what"] == REGISTRATION:
+            # Each attempt that came through says it once more: its message is another.
+            events += bool(registered.get(push["meter"]))
+            if not registered.get(push["meter"]):
+                wrong.lost["registrations without an event"].append(name)
+            elif len(registered[push["meter"]]) > push["attempts"]:
+                wrong.duplicated["registrations"].append(name)
+            continue
         ids = arrived.get(key, {})
         if not ids:
             wrong.lost["pushes without an event"].append(name)
@@ -209,6 +220,8 @@ def _unexpected(truth: Truth, found: Found, arrived: Mapping[PushKey, Any], wron
     wrong.unexpected["events of no push"] += [
         f"{what} of {meter} at {at}" for meter, what, at in arrived.keys() - good if what != _OWN
     ]
+    registering = {meter for meter, what, _ in good if what == REGISTRATION}
+    wrong.unexpected["registrations of no meter that did"] += sorted(_registered(found).keys() - registering)
     kinds = {alarm.id: str(alarm.kind) for alarm in found.alarms}
     for outage in found.outages:
         if any(kinds.get(alarm) != outage.kind for alarm in outage.alarms) or not outage.alarms:
@@ -232,9 +245,20 @@ def _arrived(found: Found) -> dict[PushKey, dict[str, Mapping[str, Any]]]:
         values = {register.obis: register.value for register in readings.registers}
         arrived[readings.meter_id, "registers", readings.captured_at][readings.id] = values
     for alarm in found.alarms:
+        if alarm.code == _REGISTERED:
+            continue
         what = "tamper" if alarm.kind.startswith("TAMPER") else KINDS.get(alarm.kind, alarm.kind)
         arrived[alarm.meter_id, what, alarm.occurred_at][alarm.id] = {}
     return arrived
+
+
+def _registered(found: Found) -> dict[str, set[str]]:
+    """Events of registrations by meter."""
+    registered: dict[str, set[str]] = defaultdict(set)
+    for alarm in found.alarms:
+        if alarm.code == _REGISTERED:
+            registered[alarm.meter_id].add(alarm.id)
+    return registered
 
 
 def _compare_values(push: Mapping[str, Any], values: Mapping[str, Any], name: str, wrong: _Findings) -> None:

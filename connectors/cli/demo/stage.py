@@ -38,6 +38,27 @@ class Scale:
     meters: int = 200
     seed: int = 7
     extra: tuple[str, ...] = ()  # further arguments of the simulator
+    c12_share: float = 0.0  # of the meters, ANSI C12.22
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where meters reach the gateway."""
+
+    tcp: int
+    udp: int
+    c12_tcp: int
+    c12_udp: int
+
+    def environ(self) -> dict[str, str]:
+        """For the gateway."""
+        names = ("HES_GATEWAY__TCP_PORT", "HES_GATEWAY__UDP_PORT", "HES_C1222__TCP_PORT", "HES_C1222__UDP_PORT")
+        return dict(zip(names, map(str, (self.tcp, self.udp, self.c12_tcp, self.c12_udp)), strict=True))
+
+    def arguments(self) -> list[str]:
+        """For the fleet."""
+        pairs = (("push", self.tcp), ("udp", self.udp), ("c12", self.c12_tcp), ("c12-udp", self.c12_udp))
+        return [word for name, port in pairs for word in (f"--{name}-to", f"127.0.0.1:{port}")]
 
 
 @dataclass(slots=True)
@@ -100,17 +121,20 @@ class Stage:
         # Always the demo's own: whoever has a production cluster in the environment must not find a simulated fleet there.
         self.settings = context.with_local(Settings(), endpoints, self.home, always=True)
         apply_to(self.settings, replication=1)
-        push_port, udp_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+        doors = Doors(*(free_port(kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM) * 2))
         self.say(f"starting {self.scale.meters} meters")
-        self.fleet = self._new_fleet(push_port, udp_port)
+        self.fleet = self._new_fleet(doors)
         self.fleet.start()
         ready = self._fleet_ready(self.fleet)
         self.meters = [row for row in read_shipment(Path(ready["shipment"])) if isinstance(row, Row)]
+        # What their vendors deliver with the C12.22 meters.
+        gateway = self.settings.gateway.model_copy(update={"templates_dir": str(ready["templates"])})
+        self.settings = self.settings.model_copy(update={"gateway": gateway})
         import_rows(self.settings, self.meters)
         self.say(f"starting {', '.join(SERVICES)}")
-        ports = {"HES_GATEWAY__TCP_PORT": str(push_port), "HES_GATEWAY__UDP_PORT": str(udp_port)}
+        environ = {**doors.environ(), "HES_GATEWAY__TEMPLATES_DIR": gateway.templates_dir}
         for name in SERVICES:
-            self.services[name] = self._new_service(name, ports if name == "gateway" else {})
+            self.services[name] = self._new_service(name, environ if name == "gateway" else {})
             self.services[name].start()
         for child in self.services.values():
             self.wait_ready(child)
@@ -153,7 +177,7 @@ class Stage:
         """The file in which the fleet wrote what it held and sent."""
         return self.home.data("fleet") / "truth.jsonl"
 
-    def _new_fleet(self, push_port: int, udp_port: int) -> Child:
+    def _new_fleet(self, doors: Doors) -> Child:
         home = self.home.data("fleet")
         argv = [
             sys.executable,
@@ -164,7 +188,7 @@ class Stage:
             "--seed",
             str(self.scale.seed),
         ]
-        argv += ["--home", str(home), "--push-to", f"127.0.0.1:{push_port}", "--udp-to", f"127.0.0.1:{udp_port}", "--hold"]
+        argv += ["--home", str(home), "--hold", "--c12-share", str(self.scale.c12_share), *doors.arguments()]
         return Child("fleet", process.Command([*argv, *self.scale.extra]), self.home.log("demo-fleet"))
 
     def _new_service(self, name: str, more: Mapping[str, str]) -> Child:

@@ -12,7 +12,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, not re-exported to mypy
 from prometheus_client.parser import text_string_to_metric_families
 
-from connectors.cli.demo.stage import Stage
+from connectors.cli.demo.stage import SERVICES, Stage
 from connectors.cli.topics import Span, decoded, read_topic
 from schemas.records import Cause, CommandAck
 from schemas.topology import load
@@ -141,12 +141,13 @@ class _Metrics:
         return _sum({s.labels[label]: s.value} for s in self._samples if s.name == name)
 
 
-def lag_by_topic(admin: AdminClient) -> dict[str, int]:
-    """Records not yet committed, by topic, of every service's group; what was never committed counts whole."""
+def lag_by_topic(admin: AdminClient, services: Iterable[str] = SERVICES) -> dict[str, int]:
+    """Records not yet committed, by topic, of these services' groups; what was never committed counts whole."""
     lag: dict[str, int] = {}
-    for service in load().services.values():
-        # The gateway reads hes.meters whole, in no group.
-        topics = [topic for topic in service.consumes if topic != "hes.meters"]
+    for name in services:
+        service = load().services[name]
+        # All else the gateway reads whole, in no group.
+        topics = [topic for topic in service.consumes if name != "gateway" or topic.startswith("hes.jobs.")]
         asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service.group_id)])
         committed = asked[service.group_id].result().topic_partitions or []
         done = {(part.topic, part.partition): part.offset for part in committed}

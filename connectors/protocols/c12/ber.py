@@ -7,7 +7,7 @@ BER allows; they are written as short as can be.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from connectors.protocols.c12.errors import DecodeError
 
@@ -16,8 +16,7 @@ _LONGEST_TAG = 4
 _LONGEST_ARC = 16  # octets of one arc: a UUID as an arc (2.25.…) has 19 bits more than 16 times 7, and no meter has one
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One tag, length, content, and where they stand in the octets they were read from."""
 
     tag: int

@@ -101,12 +101,13 @@ def seal(apdu: Apdu, body: Body, seal_with: Seal | None = None, *, respond: Resp
     if seal_with is None or mode is Mode.CLEAR:
         return acse.encode(replace(apdu, information=control + plain))
     value = Authentication(seal_with.key_id, seal_with.iv)
-    draft = replace(apdu, authentication=value, information=control + plain + bytes(eax.TAG))
-    header = canonical(acse.split(acse.encode(draft)), base, (seal_with.key_id, seal_with.iv))
+    draft = acse.encode(replace(apdu, authentication=value, information=control + plain + bytes(eax.TAG)))
+    header = canonical(acse.split(draft), base, (seal_with.key_id, seal_with.iv))
+    # The user information is the last element, and what is secured stands at its end.
     if mode is Mode.AUTHENTICATED:
-        return acse.encode(replace(draft, information=control + plain + eax.authenticate(seal_with.key, header + plain)))
+        return draft[: -eax.TAG] + eax.authenticate(seal_with.key, header + plain)
     enciphered, tag = eax.encipher(seal_with.key, header, plain)
-    return acse.encode(replace(draft, information=control + enciphered + tag))
+    return draft[: -eax.TAG - len(plain)] + enciphered + tag
 
 
 def open_(octets: bytes, lookup: KeyLookup, policy: Policy | None = None, *, either: bool = False,
@@ -116,9 +117,14 @@ def open_(octets: bytes, lookup: KeyLookup, policy: Policy | None = None, *, eit
     The key is the calling title's; with `either`, for looking at captures of both sides, the called title's else. `held` are
     key id and IV of the session, for a message that names none. Whether the message is new is `Replays`' to say.
     """
-    policy = policy or Policy()
     parts = acse.split(octets)
-    apdu = acse.apdu_of(parts)
+    return open_parts(parts, acse.apdu_of(parts), lookup, policy, either=either, held=held)
+
+
+def open_parts(parts: tuple[ber.Element, ...], apdu: Apdu, lookup: KeyLookup, policy: Policy | None = None, *,
+               either: bool = False, held: tuple[int, bytes] | None = None) -> Opened:  # fmt: skip
+    """`open_` of a message that was taken apart already: its elements, and what they are."""
+    policy = policy or Policy()
     if apdu.segment:
         raise DecodeError("c1222-segment", "a segment of a message: put the message together first")
     if apdu.information is None:

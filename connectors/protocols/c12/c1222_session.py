@@ -19,7 +19,7 @@ from typing import TypeAlias, TypeVar
 from connectors.protocols.c12 import acse, ber, eax
 from connectors.protocols.c12.acse import Apdu
 from connectors.protocols.c12.c1222_replay import Replays
-from connectors.protocols.c12.c1222_security import Opened, Policy, Seal, Short, open_, seal
+from connectors.protocols.c12.c1222_security import Opened, Policy, Seal, Short, open_parts, seal
 from connectors.protocols.c12.c1222_segments import Segments, cut
 from connectors.protocols.c12.c1222_services import Request, Response, answered, decode_response, encode_request
 from connectors.protocols.c12.epsem import Body, Mode, Respond
@@ -147,10 +147,14 @@ class Client:
                 raise PeerError(
                     "peer-closed", f"{self.node.called} closed the connection before it answered: try again", retry=True
                 )
-            whole = segments.take(came, 0.0)
-            if whole is not None:
-                if self._matches(acse.decode(whole), asked):
-                    return self._open(whole)
+            parts = acse.split(came)
+            apdu = acse.apdu_of(parts)
+            if apdu.segment and (whole := segments.take(came, 0.0)) is not None:
+                parts = acse.split(whole)
+                apdu = acse.apdu_of(parts)
+            if not apdu.segment:
+                if self._matches(apdu, asked):
+                    return self._open(parts, apdu)
                 strays += 1
             if strays == _MOST_STRAYS:
                 break
@@ -169,7 +173,7 @@ class Client:
         called = came.called is None or came.called.absolute(node.base) == node.calling.absolute(node.base)
         return fits and calling and called
 
-    def _open(self, whole: bytes) -> Opened:
+    def _open(self, parts: tuple[ber.Element, ...], apdu: Apdu) -> Opened:
         """The answer, protected as the node's mode says. A refusal in clear is told, as of nobody knows whom."""
         node = self.node
 
@@ -177,11 +181,11 @@ class Client:
             return node.key if key_id == node.key_id else None
 
         try:
-            opened = open_(whole, lookup, self._policy)
+            opened = open_parts(parts, apdu, lookup, self._policy)
         except CipherError as error:
             if error.code != "c1222-policy":
                 raise
-            said = _refusals(open_(whole, lookup, replace(self._policy, least=Mode.CLEAR)))
+            said = _refusals(open_parts(parts, apdu, lookup, replace(self._policy, least=Mode.CLEAR)))
             raise CipherError(error.code, f"{error.detail}{said}", error.title) from None
         if self._replays is not None:
             self._replays.check(opened)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from connectors.protocols.c12 import ber
 from connectors.protocols.c12.errors import DecodeError
 
 ABSOLUTE, RELATIVE, RELATIVE_UNIVERSAL = 0x06, 0x80, 0x0D
 _LONGEST = 64
+_KEPT = 16_384
 _TEXT = re.compile(r"\.?(?:[0-9]{1,39}(?:\.[0-9]{1,39}){0,63})?", re.ASCII)
 
 
@@ -32,13 +34,11 @@ class ApTitle:
     @property
     def text(self) -> str:
         """Its arcs, after a dot where it is relative. Raises DecodeError "c1222-title" where they cannot be told."""
-        if self.relative:
-            return "".join(f".{arc}" for arc in ber.arcs(self.octets))
-        return ".".join(map(str, ber.absolute_arcs(self.octets)))
+        return _text(self.octets, self.tag)
 
     def absolute(self, base: ApTitle) -> ApTitle:
         """Itself, or what `base` and it make together."""
-        return ApTitle(base.octets + self.octets) if self.relative else self
+        return _joined(base.octets, self.octets) if self.tag != ABSOLUTE else self
 
     def encode(self) -> bytes:
         """Tag, length, octets."""
@@ -46,6 +46,19 @@ class ApTitle:
 
     def __str__(self) -> str:
         return self.text
+
+
+# Every message names its two nodes, and they are the same again and again.
+@lru_cache(maxsize=_KEPT)
+def _text(octets: bytes, tag: int) -> str:
+    if tag != ABSOLUTE:
+        return "".join(f".{arc}" for arc in ber.arcs(octets))
+    return ".".join(map(str, ber.absolute_arcs(octets)))
+
+
+@lru_cache(maxsize=_KEPT)
+def _joined(base: bytes, octets: bytes) -> ApTitle:
+    return ApTitle(base + octets)
 
 
 def title(text: str) -> ApTitle:

@@ -13,8 +13,19 @@ from connectors.protocols.c12.errors import DecodeError
 from connectors.protocols.c12.tables.model import Model
 from connectors.protocols.c12.tables.profile_blocks import Numbers, Octets
 from connectors.protocols.c12.tables.profile_layout import CONTROL
-from connectors.protocols.c12.tables.sources import Source, scale_of, source, sources
+from connectors.protocols.c12.tables.sources import (
+    CONSTANTS,
+    DATA_CONTROL,
+    DEMAND_CONTROL,
+    LINKS,
+    UOM,
+    Source,
+    scale_of,
+    source,
+    sources,
+)
 from connectors.protocols.c12.tables.units import DIAL, Told
+from connectors.protocols.c12.tables.values import Record
 
 Values: TypeAlias = NDArray[np.int64] | NDArray[np.float64] | NDArray[np.object_]
 
@@ -66,6 +77,17 @@ class Selected:
 
 def selected(model: Model, number: int, rules: Rules) -> tuple[Selected, ...]:
     """The channels of data set 1 to 4 (table 62). Raises DecodeError "profile-shape" where a scalar or divisor is 0."""
+    # Meters of a type share these tables, and each visit wants the same of them.
+    tables = tuple(model.known.get(table) for table in (CONTROL, *_EXPLAINING))
+    key = (*map(id, tables), number, rules)
+    if (kept := _KEPT.get(key)) is None:
+        if len(_KEPT) >= _MOST_KEPT:
+            _KEPT.clear()
+        kept = _KEPT[key] = (tables, _selected(model, number, rules))
+    return kept[1]
+
+
+def _selected(model: Model, number: int, rules: Rules) -> tuple[Selected, ...]:
     control, known = model.table(CONTROL), sources(model)
     selects = control.records(f"LP_SEL_SET{number}")
     ones = (1,) * len(selects)
@@ -79,6 +101,12 @@ def selected(model: Model, number: int, rules: Rules) -> tuple[Selected, ...]:
         factor = Fraction(scalar, divisor) if rules.scalars_apply else Fraction(divisor, scalar)
         found.append(Selected(source(known, select.integer("LP_SOURCE_SELECT")), factor))
     return tuple(found)
+
+
+_EXPLAINING = (UOM, DEMAND_CONTROL, DATA_CONTROL, CONSTANTS, LINKS)
+_MOST_KEPT = 256
+_KEPT: dict[tuple[object, ...], tuple[tuple[Record | None, ...], tuple[Selected, ...]]] = {}
+"""By the identity of the tables, which are kept so that nothing else can get it."""
 
 
 def channel(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -49,24 +50,29 @@ class BlockLayout:
     @property
     def dtype(self) -> np.dtype[np.void]:
         """A block."""
-        interval: list[tuple[str, str, tuple[int, ...]]] = []
-        if self.extended:
-            interval.append(("status", "u1", (self.channels // 2 + 1,)))
-        interval.append(("data", "u1", (self.channels, self.value_size)))
-        block: list[tuple[str, object, tuple[int, ...]]] = [("end", "u1", (time_size(TimeKind.STIME, self.formats.time),))]
-        if self.reading_size:
-            block.append(("readings", "u1", (self.channels, self.reading_size)))
-        if self.closure:
-            block.append(("closure", "<u2" if self.formats.order == "little" else ">u2", (self.channels,)))
-        if self.simple:
-            block.append(("simple", "u1", ((self.intervals + 7) // 8,)))
-        block.append(("intervals", np.dtype(interval), (self.intervals,)))
-        return np.dtype(block)
+        return _dtype(self)
 
     @property
     def block_size(self) -> int:
         """Octets of a block."""
         return int(self.dtype.itemsize)
+
+
+@lru_cache(maxsize=64)
+def _dtype(layout: BlockLayout) -> np.dtype[np.void]:
+    interval: list[tuple[str, str, tuple[int, ...]]] = []
+    if layout.extended:
+        interval.append(("status", "u1", (layout.channels // 2 + 1,)))
+    interval.append(("data", "u1", (layout.channels, layout.value_size)))
+    block: list[tuple[str, object, tuple[int, ...]]] = [("end", "u1", (time_size(TimeKind.STIME, layout.formats.time),))]
+    if layout.reading_size:
+        block.append(("readings", "u1", (layout.channels, layout.reading_size)))
+    if layout.closure:
+        block.append(("closure", "<u2" if layout.formats.order == "little" else ">u2", (layout.channels,)))
+    if layout.simple:
+        block.append(("simple", "u1", ((layout.intervals + 7) // 8,)))
+    block.append(("intervals", np.dtype(interval), (layout.intervals,)))
+    return np.dtype(block)
 
 
 def block_layout(model: Model, number: int) -> BlockLayout:

@@ -58,7 +58,7 @@ class Record(Mapping[str, Value]):
         if name in self._fields:
             return self._fields[name]
         for value in self._fields.values():
-            if isinstance(value, Record):
+            if type(value) is Record:  # isinstance asks the abstract base, at some cost, of everything that is none
                 try:
                     return value.find(name)
                 except KeyError:
