@@ -25,6 +25,7 @@ from connectors.templates.c12_template import (
     LogonTemplate,
     MessageTemplate,
     ReadTemplate,
+    RelayTemplate,
 )
 from connectors.templates.schema import Bad, TemplateError
 
@@ -115,9 +116,6 @@ _SECTIONS: dict[str, dict[str, _Reader]] = {
         "profiles": schema.map_of(schema.text, _from(64, 67)),
         "event_logs": _some((74, 76)),
         "access": schema.one_of(ACCESSES),
-        "relay_point": schema.number(0, 254),
-        "relay_off": schema.number(0, 255),
-        "relay_on": schema.number(0, 255),
     },
     "rules": dict.fromkeys(("nominal_end", "scalars_apply", "dial_readings"), schema.switch),
 }
@@ -128,11 +126,23 @@ _MADE: dict[str, Callable[..., Any]] = {
     "read": ReadTemplate,
     "rules": Rules,
 }
+_LEVEL = schema.number(0, 255)
+
+
+def _relay(value: Any) -> RelayTemplate:
+    readers = {"point": schema.number(0, 254), "opens": _LEVEL, "closes": _LEVEL}
+    found = RelayTemplate(**schema.keys(value, readers, readers))
+    if found.opens == found.closes:
+        raise Bad(f"opens and closes are both {found.opens}: a switch has two levels")
+    return found
+
+
 _TOP: dict[str, _Reader] = {
     "extends": schema.optional(schema.text),
     "vendor": schema.text,
     "time_zone": schema.zone,
     "assumed": schema.map_of(_TABLE, _octets),
+    "relay": schema.optional(_relay),
     "replaces": schema.list_of(schema.one_of([f"{section}.{key}" for section, keys in _SECTIONS.items() for key in keys])),
 }
 

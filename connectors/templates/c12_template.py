@@ -84,11 +84,20 @@ class ReadTemplate:
     event_logs: tuple[int, ...] = (76, 74)
     access: str = "AUTO"
     """How a table is read in part; AUTO is as table 0 says."""
-    relay_point: int = 0
-    """The control point of the service disconnect switch (tables 111 and 112)."""
-    relay_off: int = 100
-    """The level, in percent of control, at which it is open."""
-    relay_on: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTemplate:
+    """The service disconnect switch, where the meter has one: a control point of tables 111 and 112, and its levels.
+
+    Which level opens it is the maker's business: there is no default that could be wrong.
+    """
+
+    point: int
+    opens: int
+    """The level, in percent of control, that cuts supply."""
+    closes: int
+    """The level that restores it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,8 @@ class C12Template:
     line: LineTemplate = LineTemplate()
     messages: MessageTemplate = MessageTemplate()
     read: ReadTemplate = ReadTemplate()
+    relay: RelayTemplate | None = None
+    """None where nobody said how it is switched: commands to it are refused."""
     rules: Rules = RULES
     """How its load profile departs from the standard."""
     assumed: Mapping[int, bytes] = field(default_factory=lambda: MappingProxyType({}))

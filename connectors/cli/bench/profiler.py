@@ -103,7 +103,7 @@ def top(path: Path, most: int = 15) -> list[Own]:
     total = own.total() or 1
     dearest = {function: line for (function, line), _ in reversed(lines.most_common())}
     return [
-        Own(function, weight / total, whole[function] / total, weight / 1e6, int(dearest[function]) if dearest[function].isdigit() else 0)
+        Own(function, weight / total, whole[function] / total, weight / 1e6, _number(dearest[function]))
         for function, weight in own.most_common(most)
     ]
 
@@ -128,3 +128,8 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+
+
+def _number(line: str) -> int:
+    """A line's number; 0 where the interpreter names none."""
+    return int(line) if line.isdigit() else 0

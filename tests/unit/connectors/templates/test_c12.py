@@ -11,6 +11,7 @@ from connectors.protocols.c12.epsem import Mode
 from connectors.protocols.c12.tables.profile_channels import Rules
 from connectors.protocols.c12.titles import title
 from connectors.templates.c12_loader import load_c12_templates
+from connectors.templates.c12_template import RelayTemplate
 from connectors.templates.schema import TemplateError
 
 
@@ -38,6 +39,7 @@ line: {c1221: true, negotiate: false, packet_size: 64, packets: 1, rates: [9600,
 messages: {mode: AUTHENTICATED, key_id: 3, short: ACT, base: 1.3.6.1.4.1.33507, ed_class: '54455354', answer: 512}
 read: {registers: [25], profiles: {load: [64], daily: [65]}, event_logs: [76], access: INDEX}
 rules: {scalars_apply: true}
+relay: {point: 1, opens: 100, closes: 0}
 assumed: {0: "0102"}
 tables:
   2049: {name: MFG_TBL, title: Own, fields: [{COUNT: UINT8}]}
@@ -53,6 +55,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     assert (found.messages.short, found.messages.base) == (Short.ACT, title("1.3.6.1.4.1.33507"))
     assert (found.messages.ed_class, found.messages.services) == (b"TEST", 8)
     assert found.read.profiles == {"load": (64,), "daily": (65,)}
+    assert found.relay == RelayTemplate(1, 100, 0)
     assert found.rules == Rules(scalars_apply=True)
     assert found.assumed == {0: b"\1\2"}
     assert found.catalog.tables[2049].name == "MFG_TBL"
@@ -87,6 +90,8 @@ def test_a_folder_without_c12_templates(tmp_path: Path) -> None:
         ("tables: {2049: {name: T, fields: [{A: UINT7}]}}", "is no type"),
         ("events: {1: {name: x, kind: ODD}}", "is no kind"),
         ("push: {}", "is not known"),
+        ("relay: {point: 0, opens: 0, closes: 0}", "a switch has two levels"),
+        ("relay: {point: 0, opens: 100}", "'closes' is missing"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:

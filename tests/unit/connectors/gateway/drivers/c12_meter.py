@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from connectors.protocols.c12 import responses
+from connectors.protocols.c12 import acse, responses
+from connectors.protocols.c12.acse import Apdu
 from connectors.protocols.c12.c1222_messages import answer, notify
 from connectors.protocols.c12.c1222_security import Opened, Policy, Seal, open_
 from connectors.protocols.c12.c1222_services import (
@@ -17,8 +18,7 @@ from connectors.protocols.c12.c1222_services import (
     Response,
     decode_request,
 )
-from connectors.protocols.c12.acse import Apdu
-from connectors.protocols.c12.epsem import Mode, Respond
+from connectors.protocols.c12.epsem import Body, Control, Mode, Respond
 from connectors.protocols.c12.errors import CipherError
 from connectors.protocols.c12.requests import (
     Identify,
@@ -54,7 +54,7 @@ BLOCK_SIZE = 5 + PER_BLOCK * (2 + 2 * CHANNELS)
 
 
 def blocks() -> list[Block]:
-    """Blocks of hours, in quarters, oldest first; the ring has gone round. Values are interval number times 7, and 3 more."""
+    """Blocks of hours, in quarters, oldest first; the ring has gone round. Values are the interval times 7, and 3 more."""
     made = []
     for index in range(BLOCKS):
         count = LAST if index == BLOCKS - 1 else PER_BLOCK
@@ -257,9 +257,6 @@ class MessageMeter:
 
 def _unopened(message: bytes) -> Opened:
     """Whose message it is, though it cannot be read."""
-    from connectors.protocols.c12 import acse  # noqa: PLC0415 - only where a key is wrong
-    from connectors.protocols.c12.epsem import Body, Control  # noqa: PLC0415
-
     return Opened(acse.decode(message), Control(), Body(()), Mode.CLEAR, None, None, False, False)
 
 
