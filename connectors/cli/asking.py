@@ -107,6 +107,8 @@ def follow(
 
 def told(ack: CommandAck) -> str:
     """An acknowledgement in a sentence."""
+    if ack.code and ack.state is CommandState.AWAITING_APPROVAL:
+        return f"the decision was refused ({ack.code}): {ack.detail}. The command still waits for one"
     words = _MEANS.get(ack.state, ack.state).format(id=ack.command_id)
     why = f" ({ack.code})" if ack.code else ""
     return f"{words}{why}{': ' if ack.detail else ''}{ack.detail}"

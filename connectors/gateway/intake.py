@@ -29,7 +29,9 @@ from streams.runtime.tracing import REPLAY, TRACE, header
 URGENT, BULK = "hes.jobs.urgent", "hes.jobs.bulk"
 _RECORDS, _WAIT_S = 500, 0.1
 _REGISTRY_PATIENCE_S = 60
-_COMMIT_AGAIN_S = 1.0
+_GATHER_S = 0.005
+"""What comes within this time behind a bulk job is taken with it; for what is urgent somebody may be waiting."""
+_COMMIT_EVERY_S, _COMMIT_AGAIN_S = 0.1, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Intake:
         self._finished: deque[tuple[Partition, int]] = deque()
         self._refused: deque[tuple[str, str, Ticket]] = deque()
         self._paused: set[str] = set()
-        self._commit_at = 0.0
+        self._commit_at = self._refused_until = 0.0
         self.client_id = ""
         """What the group is told of this worker; to be set before `start`."""
         self._quiet = threading.Event()
@@ -147,14 +149,15 @@ class Intake:
             self._failed(error)
 
     def _turn(self, consumer: Consumer) -> None:
-        messages, errors = values_of(consumer.consume(_RECORDS, _WAIT_S))
+        first = consumer.poll(_WAIT_S)
+        messages, errors = values_of([] if first is None else [first, *consumer.consume(_RECORDS - 1, _wait_behind(first))])
         for error in errors:
             if error.fatal():
                 raise FatalError(f"the consumer of jobs can go on no more: {error.str()}")
             self._log.warning("kafka", reason=error.str(), code=error.name())
         if messages:
             self._take(messages)
-        self._settle(consumer)
+        self._settle(consumer, at_once=False)
         self._press(consumer)
 
     def _take(self, messages: Sequence[Message]) -> None:
@@ -183,7 +186,7 @@ class Intake:
                 self._stop.wait(1.0)
         raise FatalError("the registry stays away, and jobs cannot be read without it")
 
-    def _settle(self, consumer: Consumer) -> None:
+    def _settle(self, consumer: Consumer, *, at_once: bool = True) -> None:
         while self._refused:
             code, detail, ticket = self._refused.popleft()
             self._bad.put(code, detail, ticket.message)
@@ -193,11 +196,13 @@ class Intake:
             if self._in_hand[partition] > 0:
                 self._in_hand[partition] -= 1
             self._marks.finish(partition, offset)
-        self._commit(consumer)
+        self._commit(consumer, at_once=at_once)
 
-    def _commit(self, consumer: Consumer) -> None:
+    def _commit(self, consumer: Consumer, *, at_once: bool) -> None:
         self._to_commit |= self._marks.take()
-        if not self._to_commit or self._runtime.clock.monotonic() < self._commit_at:
+        now = self._runtime.clock.monotonic()
+        # A commit takes a turn to the broker and back, in which no job is taken.
+        if not self._to_commit or now < self._refused_until or (now < self._commit_at and not at_once):
             return
         try:
             consumer.commit(
@@ -207,9 +212,10 @@ class Intake:
         except KafkaException as error:
             # Kafka is away: once more, a little later. After a restart the jobs are read again, which changes nothing.
             self._log.warning("commit-refused", reason=str(error))
-            self._commit_at = self._runtime.clock.monotonic() + _COMMIT_AGAIN_S
+            self._refused_until = self._runtime.clock.monotonic() + _COMMIT_AGAIN_S
         else:
             self._to_commit = {}
+            self._commit_at = self._runtime.clock.monotonic() + _COMMIT_EVERY_S
 
     def _press(self, consumer: Consumer) -> None:
         """Pause a lane that has too much in hand, resume it at half of that."""
@@ -253,6 +259,10 @@ class Intake:
             self._to_commit.pop(partition, None)
             self._in_hand.pop(partition, None)
         self._revoked(gone)
+
+
+def _wait_behind(first: Message) -> float:
+    return 0.0 if first.topic() == URGENT else _GATHER_S
 
 
 def _count(consumer: Consumer) -> int:

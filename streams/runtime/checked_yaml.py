@@ -128,6 +128,7 @@ class Reader:
 
     def count(self, known: Mapping[str, Any], at: At) -> int:
         """A whole number; 0 where there is none."""
+
         def good(value: Any) -> bool:
             return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
 

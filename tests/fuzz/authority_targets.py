@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from schemas.records import Control, Operator
+from streams.followup.policy_file import parse_policy as parse_followup
 from streams.runtime.authority.policy_file import PolicyError, parse_policy
 from streams.runtime.authority.refusals import CODES, Refusal, RefusedError
 from streams.runtime.authority.verify import Around, Scope, examine, verify, vote
@@ -41,11 +42,12 @@ def run_authority(data: bytes) -> None:
 
 
 def run_policy(data: bytes) -> None:
-    """A text as a policy: one, or a `PolicyError` that names a line."""
-    try:
-        parse_policy(data.decode("utf-8", "replace"), "p")
-    except PolicyError as error:
-        expect(all(problem.startswith("p:") for problem in error.problems), "a problem has no line")
+    """A text as a policy of commands, and of follow-up: one, or a `PolicyError` that names a line."""
+    for parse in (parse_policy, parse_followup):
+        try:
+            parse(data.decode("utf-8", "replace"), "p")
+        except PolicyError as error:
+            expect(all(problem.startswith("p:") for problem in error.problems), "a problem has no line")
 
 
 TARGETS = (Target("authority", run_authority, 2), Target("policy", run_policy))

@@ -15,6 +15,7 @@ from schemas.codec import CODES as CODEC
 from schemas.topology import load
 from schemas.topology_draw import mermaid
 from streams.gaps.outputs import CODES as GAPS
+from streams.followup.errors import CODES as FOLLOWUP
 from streams.runtime import metrics
 from streams.schedules.rules import CODES as SCHEDULES
 
@@ -30,6 +31,7 @@ PAGES = {
     "record": RECORD_CODES,
     "codec": CODEC,
     "sink": SINK,
+    "followup": FOLLOWUP,
     "schedules": SCHEDULES,
     "gaps": GAPS,
 }

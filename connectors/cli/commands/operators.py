@@ -147,6 +147,7 @@ def policy(
     show: Annotated[
         bool, typer.Option("--show", help="print the strict policy that ships, to be copied and changed")
     ] = False,
+    format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Check a policy: which kinds of command need whom."""
     from importlib.resources import files  # noqa: PLC0415
@@ -174,7 +175,7 @@ def policy(
             }
             for name, kind in found.kinds.items()
         ],
-        None,
+        format,
     )
 
 

@@ -28,6 +28,9 @@ class FakeConsumer:
         self.paused: set[tuple[str, int]] = set()
         self.refuses = False
 
+    def poll(self, _timeout: float) -> Message | None:
+        return self.batches[0].pop(0) if self.batches and self.batches[0] else None
+
     def consume(self, _count: int, _timeout: float) -> list[Message]:
         return self.batches.pop(0) if self.batches else []
 
@@ -74,7 +77,8 @@ class Bench:
         self.intake = Intake(runtime, cast("BadRecords", self.bad), self.tickets.extend, self.revoked.append, lambda _: None)
 
     def turn(self, *messages: Message) -> None:
-        self.consumer.batches.append(list(messages))
+        self.clock.advance(0.1)
+        self.consumer.batches = [list(messages)]
         self.intake._turn(cast("Consumer", self.consumer))
 
     def revoke(self, *parts: tuple[str, int]) -> None:

@@ -18,7 +18,7 @@ HOUR = 60 * MINUTE
     [
         (AlarmKind.TAMPER_COVER, Operation.READ_EVENT_LOG, 1),
         (AlarmKind.TAMPER_OTHER, Operation.READ_EVENT_LOG, 1),
-        (AlarmKind.OUTAGE, Operation.PING, 5),
+        (AlarmKind.OUTAGE, Operation.PING, 4),
         (AlarmKind.CLOCK, Operation.READ_CLOCK, 1),
         (AlarmKind.VOLTAGE, None, 0),
         (AlarmKind.RESTORATION, None, 0),
@@ -92,17 +92,17 @@ def test_the_same_alarm_in_another_process_makes_jobs_of_the_same_ids() -> None:
 def test_a_street_that_goes_dark_is_pinged_once() -> None:
     tested = core(policy())
     found = [job for number in range(20) for job in jobs(tested.take(alarm(f"m{number:02d}", AlarmKind.OUTAGE), NOW))]
-    assert len(found) == 2 * 5
-    assert len({job.meter_id for job in found}) == 10
+    assert len({job.meter_id for job in found}) == len(found)
+    assert 2 * 4 <= len(found) <= 2 * 5
 
 
-def test_whoever_alarms_first_much_the_same_neighbours_are_asked() -> None:
+def test_whoever_alarms_first_the_same_neighbours_are_asked() -> None:
     asked = {
         job.meter_id
         for number in range(0, 20, 2)
         for job in jobs(core().take(alarm(f"m{number:02d}", AlarmKind.OUTAGE), NOW))
     }
-    assert len(asked) == 6
+    assert len(asked) == 5
 
 
 def test_restoration_is_looked_for_later_and_at_a_few() -> None:
