@@ -32,7 +32,7 @@ class Trial:
 
 def access_of(meter: Meter, pull: PullTemplate, store: KeyStore, title: bytes) -> Access:
     """What is needed to associate with a meter, before anyone connects. Raises `JobError`: "key-missing" with everything
-    that is missing, "key-shared", "template-contradictory".
+    that is missing, "key-shared", "title-shared", "template-contradictory".
     """
     return _access(meter, pull, _held(meter, pull, store, title), title)
 
@@ -56,6 +56,11 @@ def _access(meter: Meter, pull: PullTemplate, held: MeterKeys, title: bytes) -> 
         if error.code == "template-contradictory":
             detail = f"the template {meter.template!r} of meter {meter.id} contradicts itself: {error}"
             raise JobError("template-contradictory", detail) from None
+        if error.code == "title-shared":
+            detail = (
+                f"meter {meter.id} cannot be spoken to: {error}; correct the meter's record, or set gateway.system_title"
+            )
+            raise JobError("title-shared", detail) from None
         if error.lacking:
             columns = ", ".join(_COLUMNS.get(name, name) for name in error.lacking)
             what = f"{error} under {meter.key_ref!r} for meter {meter.id}; import the meter's keys (columns {columns})"

@@ -17,6 +17,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
+from connectors.gateway.deeds import Deed
 from connectors.gateway.intake import Ticket
 from connectors.gateway.segments import BULK, URGENT, Segment
 from schemas.records import Job, Priority
@@ -58,6 +59,10 @@ class Task:
     """What it waited for when it expired, where it was not just its turn that did not come."""
     lost: bool = False
     """Under way while its partition went to another worker."""
+    deed: Deed | None = None
+    """Of a job that moves a relay or changes a meter, once it is admitted."""
+    looking: bool = False
+    """Whether it has been given time of its own to find out what came of a command."""
     unframed: int = 0
     """Tries whose frames Kafka does not have yet: its offset waits for them."""
 
@@ -162,15 +167,23 @@ class Jobs:
         """The session that was granted has ended; the meter is not called again before `until`. What it tells of the segment
         (`Segment.told`) is told before.
         """
-        grant.segment.active -= 1
+        grant.segment.end(grant.meter_id)
         queue = self._queues.get(grant.meter_id)
         if queue is not None:
             queue.busy = False
             queue.rests_until = until
             self._offer(queue, now_ms)
-        for lane in (URGENT, BULK):
-            grant.segment.blocked[lane] = 0.0
-            self._line_up(grant.segment, lane)
+        self._free(grant.segment)
+
+    def hears(self, grant: Grant, silent_s: float) -> None:
+        """Since when the session that was granted has heard nothing from the meter, 0 once it has: see `segments`."""
+        segment, patience = grant.segment, grant.segment.pace.silent_s
+        if grant.meter_id in segment.silent:
+            if not silent_s:
+                segment.speech(grant.meter_id)
+        elif patience and silent_s >= patience:
+            segment.silence(grant.meter_id)
+            self._free(segment)
 
     def park(self, meter_id: str) -> None:
         """Keep a meter's jobs until `unpark`, or until they expire."""
@@ -203,6 +216,9 @@ class Jobs:
             task.timed = False
             if task.closed:
                 self._done -= 1
+            elif task.expires_at > now_ms:  # it was given more time
+                task.timed = True
+                heappush(self._expiring, (task.expires_at, next(self._order), task))
             elif not task.under_way:
                 task.closed = True
                 task.why = self._held_up(task)
@@ -265,6 +281,12 @@ class Jobs:
             if queue is not None and best is not None:
                 self._offer(queue, now)  # what it was offered for is done or dropped
         return None
+
+    def _free(self, segment: Segment) -> None:
+        """There may be a place."""
+        for lane in (URGENT, BULK):
+            segment.blocked[lane] = 0.0
+            self._line_up(segment, lane)
 
     def _block(self, segment: Segment, lane: int, until: float) -> None:
         if segment.blocked[lane] != until and until != inf:

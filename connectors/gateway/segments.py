@@ -4,6 +4,11 @@ A segment is what a meter shares with its neighbours: a concentrator, a cell, a 
 name where one is set, else of its access network, times the worker's share: workers own meters by partition, so a
 segment's meters are spread over all of them, and a worker that owns a quarter of the partitions takes a quarter of
 the pace (though one session at least). A meter without a segment shares nothing that could be paced.
+
+A session holds a place of its segment. Where every meter has an address of its own, as in a cell, one that says nothing
+uses nothing that its neighbours need: after `Pace.silent_s` it leaves its place to another, and takes it again, beyond the
+limit if need be, when it speaks. Its start has been counted, so that not more random accesses are made a second than
+before. Behind a concentrator the silent one may hold a socket, or have a mesh look for it: there it keeps its place.
 """
 
 from __future__ import annotations
@@ -38,6 +43,8 @@ class Segment:
     turn: list[float] = field(default_factory=lambda: [0.0, 0.0])
     queued: list[bool] = field(default_factory=lambda: [False, False])
     blocked: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    silent: set[str] = field(default_factory=set)
+    """Meters with a session that has left its place."""
 
     def wait(self, now: int, lane: int) -> float:
         """When a session may begin: 0 is now, inf when another ends, else a time in milliseconds."""
@@ -55,6 +62,23 @@ class Segment:
         self.active += 1
         self.tokens -= 1
         return self.breaker is not None and self.breaker.begin()
+
+    def silence(self, meter_id: str) -> None:
+        """A meter's session leaves its place."""
+        self.silent.add(meter_id)
+        self.active -= 1
+
+    def speech(self, meter_id: str) -> None:
+        """A meter's session takes its place again."""
+        self.silent.remove(meter_id)
+        self.active += 1
+
+    def end(self, meter_id: str) -> None:
+        """A meter's session ends, in its place or out of it."""
+        if meter_id in self.silent:
+            self.silent.remove(meter_id)
+        else:
+            self.active -= 1
 
     def told(self, now: int, meter_id: str, *, probe: bool, reached: bool | None) -> bool:
         """What a session tells of the segment, None where it tells nothing; true where the breaker opens or closes."""

@@ -33,6 +33,7 @@ Then = Callable[[Any, Exception | None], None]
 SELDOM_S = 0.5
 """How often a visit is looked at that waits for nothing in particular."""
 _SPILL = 262_144
+_HANGS_UP = "it may serve one client at a time, or break long answers off: try later, or ask for less at once"
 _OUT, _IN = Direction.TO_METER, Direction.FROM_METER
 
 
@@ -101,6 +102,7 @@ class MeterLink(asyncio.Protocol):
         "_unasked",
         "answered",
         "lost",
+        "spoken",
     )
 
     def __init__(self, framing: Framing, terms: LinkTerms) -> None:
@@ -119,6 +121,8 @@ class MeterLink(asyncio.Protocol):
         """Whether the connection has ended."""
         self.answered = False
         """Whether the meter ever said something."""
+        self.spoken = False
+        """Whether that made a message or frame: an octet now and then does not."""
 
     @property
     def transport(self) -> Transport:
@@ -222,7 +226,7 @@ class MeterLink(asyncio.Protocol):
         detail = "the meter closed the connection" if exc is None else f"the connection broke: {exc}"
         if self._session is not None:
             self._session.close()
-        self._end(None, JobError("connection-lost", f"{detail}; it may serve one client at a time", retry=True))
+        self._end(None, JobError("connection-lost", f"{detail}; {_HANGS_UP}", retry=True))
 
     def _take(self, heard: Sequence[Heard]) -> None:
         for frame, message, kind in heard:
@@ -268,6 +272,7 @@ class MeterLink(asyncio.Protocol):
 
     def _keep(self, direction: Direction, data: bytes) -> None:
         self._frames.append((direction, self._clock.now_ms(), data))
+        self.spoken = self.spoken or direction is _IN
         self._kept += len(data)
         if self._kept >= _SPILL:
             self._spill()

@@ -207,15 +207,19 @@ def test_bad_jobs_are_dead_letters_and_good_ones_behind_them_are_done(
 
 
 @pytest.mark.parametrize(
-    "operation", [Operation.DISCONNECT, Operation.RECONNECT, Operation.SET_CLOCK, Operation.FIRMWARE_TRANSFER]
+    ("operation", "code"),
+    [
+        *((operation, "job-unproven") for operation in (Operation.DISCONNECT, Operation.RECONNECT, Operation.SET_CLOCK)),
+        (Operation.FIRMWARE_TRANSFER, "operation-unsupported"),
+    ],
 )
-def test_nothing_that_acts_on_a_meter_is_done(
-    gateway: GatewayProcess, cluster: Cluster, fleet: Fleet, tap: Tap, operation: Operation
+def test_nothing_that_acts_on_a_meter_is_done_without_its_proofs(
+    gateway: GatewayProcess, cluster: Cluster, fleet: Fleet, tap: Tap, operation: Operation, code: str
 ) -> None:
     wanted = job(f"act-{operation}", fleet.meters[0].id, operation)
     cluster.put_jobs([wanted], "hes.jobs.urgent")
     result = all_results(tap, [wanted])[wanted.id]
-    assert (result.outcome, result.code) == (Outcome.FAILED, "operation-unsupported")
+    assert (result.outcome, result.code) == (Outcome.FAILED, code)
     tap.look(0.5)
     assert not [part for part in tap.of(SessionFrames) if part.job_id == wanted.id]
 

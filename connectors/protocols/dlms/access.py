@@ -30,6 +30,8 @@ KEY_INFOS = {
 }  # fmt: skip
 WITH_SECRET = ("low", "hls-md5", "hls-sha1", "hls-sha256")
 """Authentications that need a password."""
+TITLED = ("hls-gmac", "hls-sha256", "hls-ecdsa")
+"""Authentications in which both sides' system titles count."""
 
 WORDS = {
     "password": "password",
@@ -52,8 +54,8 @@ class Tally(Counter, Protocol):
 
 
 class AccessError(Exception):
-    """The association cannot be made: `code` is "key-missing", "key-unfit" or "template-contradictory", `lacking` the fields
-    of `MeterKeys` that are missing. What it says holds no key.
+    """The association cannot be made: `code` is "key-missing", "key-unfit", "title-shared" or "template-contradictory",
+    `lacking` the fields of `MeterKeys` that are missing. What it says holds no key.
     """
 
     def __init__(self, code: str, what: str, lacking: tuple[str, ...] = ()) -> None:
@@ -156,6 +158,9 @@ def access(pull: PullTemplate, held: MeterKeys, title: bytes, peer: bytes | None
     """What is needed to associate, as `pull` asks. Only what it asks for is looked at. Raises AccessError."""
     if wrong := contradiction(pull):
         raise AccessError("template-contradictory", wrong)
+    if peer == title and (pull.security != "none" or pull.auth in TITLED):
+        what = f"its system title {title.hex().upper()} is the one that we use: the two would encrypt under the same nonces"
+        raise AccessError("title-shared", what)
     wanted = needs(pull)
     lacking = tuple(name for name in wanted if getattr(held, name) is None)
     if lacking:

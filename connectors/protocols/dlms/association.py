@@ -153,6 +153,11 @@ _DIAGNOSTICS: dict[int, tuple[str, str]] = {
     13: ("authentication-failure", _AUTHENTICATION),
     14: ("authentication-required", "the meter wants authentication: " + _AUTHENTICATION),
 }
+_UNSAID = (0, 1, 13)
+_UNDECIPHERED = (
+    "a meter that cannot decipher the request, or heard a higher invocation counter of ours, says so too: check that the"
+    " encryption and authentication keys are this meter's, and what it tells the public client of the counter"
+)
 _PROVIDER = {0: "null", 1: "no-reason-given", 2: "no-common-acse-version"}
 
 
@@ -317,7 +322,7 @@ def _accepted(found: dict[int, bytes], proposed: Association) -> Associated:
     information = found.get(0xBE, b"")
     initiate = inner(information, 0x04) if information else b""
     if result != 0:
-        raise _refused(result, source, diagnostic, initiate)
+        raise _refused(result, source, diagnostic, initiate, ciphered=proposed.ciphered)
     title = inner(found[0xA4], 0x04) if 0xA4 in found else None
     channel = proposed.channel
     if channel is not None and (channel.ciphered or (proposed.hls is not None and proposed.hls.titled)):
@@ -379,12 +384,14 @@ def _agreed(initiate: bytes) -> tuple[Conformance, int]:
     return conformance, int.from_bytes(initiate[at + 5 : at + 7], "big")
 
 
-def _refused(result: int, source: int, diagnostic: int, initiate: bytes) -> PeerError:
+def _refused(result: int, source: int, diagnostic: int, initiate: bytes, *, ciphered: bool) -> PeerError:
     if source == 0xA2:
         name, mend = _PROVIDER.get(diagnostic, str(diagnostic)), "the meter's ACSE is another version: ask the vendor"
     else:
         name, mend = _DIAGNOSTICS.get(diagnostic, (str(diagnostic), "ask the vendor what it means"))
     why = f"{_SUBJECT}: {_RESULTS.get(result, str(result))}, {name}: {mend}"
+    if ciphered and source == 0xA1 and diagnostic in _UNSAID:
+        why += f"; {_UNDECIPHERED}"
     if initiate[:1] == bytes((CONFIRMED_SERVICE_ERROR,)):
         why += f"; {not_an_answer(initiate, _SUBJECT).detail}"
     return PeerError("peer-association-refused", why, retry=result == 2)

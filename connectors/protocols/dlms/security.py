@@ -373,7 +373,10 @@ def _downgraded(what: str) -> CipherError:
 
 
 def _stranger(title: bytes, peer: bytes) -> PeerError:
-    detail = f"an answer of system title {title.hex().upper()}, the meter's is {peer.hex().upper()}: raise an alarm"
+    detail = (
+        f"an answer of system title {title.hex().upper()}, the meter's is {peer.hex().upper()}: raise an alarm;"
+        " where the meter was exchanged, correct the system title in its record"
+    )
     return PeerError("peer-title", detail)
 
 

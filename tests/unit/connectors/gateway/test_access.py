@@ -92,6 +92,16 @@ def test_a_template_that_contradicts_itself() -> None:
     assert "'odd'" in caught.value.detail
 
 
+@pytest.mark.parametrize("auth", ["hls-gmac", "hls-sha256"])
+def test_a_meter_under_our_own_system_title(auth: Any) -> None:
+    mirror = replace(METER, identities=(title(OURS),))
+    with pytest.raises(JobError, match=OURS.hex().upper()) as caught:
+        access_of(mirror, PullTemplate(auth=auth), KEYS, OURS)
+    assert caught.value.code == "title-shared"
+    assert "gateway.system_title" in caught.value.detail
+    access_of(mirror, PullTemplate(auth="low"), KEYS, OURS)  # no titles in it
+
+
 @pytest.mark.parametrize(
     ("own", "of_meter", "expected"),
     [

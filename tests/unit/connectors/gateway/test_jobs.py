@@ -222,6 +222,53 @@ def test_a_segment_has_no_more_sessions_than_its_pace_and_the_reserved_one_is_fo
     assert bench.opened() == []
 
 
+def test_a_silent_session_leaves_its_place_and_takes_it_again_when_its_meter_speaks() -> None:
+    bench = Bench(
+        *(task(f"{n}", f"cell-{n}") for n in range(9)),
+        cell=Pace(sessions=2, starts_per_s=1_000_000, reserved=0, silent_s=3),
+    )
+    first, second = bench.granted(), bench.granted()
+    for grant in (first, second):
+        bench.jobs.hears(grant, 2.9)
+    assert bench.opened() == []
+    bench.jobs.hears(first, 3.0)
+    bench.jobs.hears(first, 3.5)  # it leaves once
+    (third,) = bench.opened()
+    bench.jobs.hears(first, 0.0)  # three sessions in two places
+    bench.jobs.hears(first, 0.0)
+    bench.jobs.rest(second, 0)
+    assert bench.opened() == []
+    bench.jobs.rest(first, 0)
+    assert len(bench.opened()) == 1
+    assert third not in (first.meter_id, second.meter_id)
+    assert (first.segment.active, first.segment.silent) == (2, set())
+
+
+def test_a_session_that_ends_in_silence_gives_its_place_back_once() -> None:
+    bench = Bench(*(task(f"{n}", f"cell-{n}") for n in range(4)), cell=Pace(sessions=1, starts_per_s=1_000_000, silent_s=3))
+    grant = bench.granted()
+    bench.jobs.hears(grant, 3.0)
+    bench.jobs.rest(grant, 0)
+    assert (grant.segment.active, grant.segment.silent) == (0, set())
+    assert len(bench.opened()) == 1
+
+
+def test_silent_sessions_are_begun_at_the_segments_rate_all_the_same() -> None:
+    bench = Bench(*(task(f"{n}", f"cell-{n}") for n in range(9)), cell=Pace(sessions=2, starts_per_s=2, silent_s=3))
+    opened = []
+    for now in range(0, 3_000, 500):
+        while (grant := bench.jobs.next_grant(now)) is not None:
+            opened.append(now)
+            bench.jobs.hears(grant, 3.0)
+    assert opened == [0, 0, 500, 1_000, 1_500, 2_000, 2_500]
+
+
+def test_behind_a_concentrator_a_silent_session_keeps_its_place() -> None:
+    bench = Bench(*(task(f"{n}", f"cell-{n}") for n in range(4)), cell=Pace(sessions=1, starts_per_s=1_000_000))
+    bench.jobs.hears(bench.granted(), 1_000.0)
+    assert bench.opened() == []
+
+
 def test_sessions_are_begun_at_the_segments_rate() -> None:
     bench = Bench(*(task(f"{n}", f"cell-{n}") for n in range(9)), cell=Pace(sessions=9, starts_per_s=2))
     assert [len(bench.opened(now)) for now in (0, 400, 500, 999, 1_000, 3_000)] == [2, 0, 1, 0, 1, 2]

@@ -14,6 +14,7 @@ from connectors.gateway.keystore import MeterKeys
 from connectors.gateway.push_listener import PushConnection, PushListener
 from connectors.protocols.dlms.template import PullTemplate, PushTemplate, Template
 from schemas.records import Alarm, AlarmKind, Meter, Network, Operation, Outcome, SessionFrames
+from streams.runtime.settings import Pace
 from tests.unit.connectors.gateway.builders import AK, EK, NOW, reading, title, wrapped
 from tests.unit.connectors.gateway.ledgers import Shared
 from tests.unit.connectors.gateway.meters import PASSWORD, ScriptedMeter
@@ -93,6 +94,43 @@ async def test_the_pace_of_a_segment_holds_whatever_waits() -> None:
     bench.put(*(job(Operation.PING, f"u{n}", f"m{n}") for n in range(26, 31)), lane=URGENT)
     await bench.run(2)
     assert len(bench.network.connects) == 5
+
+
+async def test_silent_meters_of_a_cell_do_not_hold_up_those_that_answer() -> None:
+    there: dict[int, ScriptedMeter | Exception] = {n: ScriptedMeter(silent_after=0) for n in range(1, 31)}
+    there |= {n: ScriptedMeter() for n in range(31, 61)}
+    meters = [registered(f"m{n}", n, network=Network.NB_IOT) for n in range(1, 61)]
+    own = {"cell-1": Pace(sessions=10, starts_per_s=1_000, silent_s=3)}
+    bench = Bench(*meters, network=Wires(there), answer_timeout_s=30, segments=own)
+    bench.put(*(job(Operation.READ_CLOCK, f"j{n}", f"m{n}") for n in range(1, 61)))
+    await bench.run(2)
+    assert bench.ended() == []  # the silent ones have all places
+    await bench.run(12)
+    assert len(bench.ended()) == 30
+    assert {outcome for _, outcome, _ in bench.ended()} == {Outcome.DONE}
+    segment = bench.worker._segments.of(meters[0])
+    assert (segment.active, len(segment.silent)) == (0, 30)
+    await bench.run(600)
+    assert (segment.active, segment.silent) == (0, set())
+
+
+async def test_a_slow_meter_has_its_place_again_once_it_speaks() -> None:
+    slow = ScriptedMeter(silent_after=0)
+    meter = registered("m1", 1, network=Network.NB_IOT)
+    bench = Bench(meter, network=Wires({1: slow}), answer_timeout_s=30)
+    bench.put(job(Operation.READ_CLOCK, "j1", "m1"))
+    await bench.run(4)
+    segment = bench.worker._segments.of(meter)
+    assert (segment.active, segment.silent) == (0, {"m1"})
+    wire, head = bench.network.wires[0], wrapped(slow.answer(bench.network.wires[0].sent[0][8:]), 1, 16)
+    wire._link.data_received(head[:5])  # octets make no message
+    await bench.run(1)
+    assert segment.silent == {"m1"}
+    wire._link.data_received(head[5:])
+    await bench.run(1)
+    assert (segment.active, segment.silent) == (1, set())
+    await bench.run(5)  # silent again: it has shown that it is there, and keeps its place
+    assert (segment.active, segment.silent) == (1, set())
 
 
 # -- dial-in ---------------------------------------------------------------------------------------------------------------
