@@ -173,10 +173,7 @@ def parse_buffers(
     buffers: Sequence[tuple[bytes, ProfileShape]], select: Span | Selection | None = None, rules: Rules = RULES
 ) -> list[Profile | DecodeError]:
     """`parse_buffer` of each, at half the cost where many meters are of a type; an error stands in the buffer's place."""
-    found = parse_profiles(buffers, rules)
-    if not isinstance(select, Span):
-        return found
-    return [one if isinstance(one, DecodeError) else one.between(select.start_ms, select.end_ms) for one in found]
+    return parse_profiles(buffers, rules, (select.start_ms, select.end_ms) if isinstance(select, Span) else None)
 
 
 def by_range(span: Span, shape: ProfileShape, rules: Rules = RULES) -> ByRange:

@@ -36,8 +36,12 @@ MOST = 256
 _LIFO = 2
 
 
-def parse_profiles(buffers: Sequence[tuple[bytes, ProfileShape]], rules: Rules = RULES) -> list[Profile | DecodeError]:
-    """What `parse_profile` makes of each buffer, or the error that it raises. Profiles may share memory."""
+def parse_profiles(
+    buffers: Sequence[tuple[bytes, ProfileShape]], rules: Rules = RULES, within: tuple[int, int] | None = None
+) -> list[Profile | DecodeError]:
+    """What `parse_profile` makes of each buffer, or the error that it raises; only rows from the first to the second time of
+    `within` (UTC, milliseconds, both included). Profiles may share memory.
+    """
     found: list[Profile | DecodeError | None] = [None] * len(buffers)
     groups: dict[Plan, list[int]] = {}
     if not rules.null_repeats:
@@ -46,33 +50,43 @@ def parse_profiles(buffers: Sequence[tuple[bytes, ProfileShape]], rules: Rules =
     for members in groups.values():
         for first in range(0, len(members), MOST):
             some = members[first : first + MOST]
-            for i, profile in zip(some, _together([buffers[i] for i in some], rules), strict=True):
+            for i, profile in zip(some, _together([buffers[i] for i in some], rules, within), strict=True):
                 found[i] = profile
-    return [_alone(*buffers[i], rules) if profile is None else profile for i, profile in enumerate(found)]
+    return [_alone(*buffers[i], rules, within) if profile is None else profile for i, profile in enumerate(found)]
 
 
-def _alone(data: bytes, shape: ProfileShape, rules: Rules) -> Profile | DecodeError:
+def _alone(data: bytes, shape: ProfileShape, rules: Rules, within: tuple[int, int] | None) -> Profile | DecodeError:
     try:
-        return parse_profile(data, shape, rules)
+        profile = parse_profile(data, shape, rules)
     except DecodeError as error:
         return error
+    return profile if within is None else profile.between(*within)
 
 
 @dataclass(slots=True, eq=False)
 class _Rows:
     """The rows of a batch by layout: their octets, and where they stand among all rows."""
 
+    odd: list[tuple[list[bytes], list[int]]]
+    """By the group that matches a layout: its place in the company, from 1."""
     usual: list[bytes] = field(default_factory=list)
-    odd: dict[int, tuple[list[bytes], list[int]]] = field(default_factory=dict)
-    """By the layout's place in its company."""
     bases: list[int] = field(default_factory=list)
     """The first row of each buffer."""
     members: list[int] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
     total: int = 0
 
+    def forget(self, base: int) -> None:
+        """Drop the odd rows of a buffer that is to be read alone."""
+        for cuts, places in self.odd:
+            while places and places[-1] >= base:
+                places.pop()
+                cuts.pop()
 
-def _together(buffers: Sequence[tuple[bytes, ProfileShape]], rules: Rules) -> list[Profile | None]:
+
+def _together(
+    buffers: Sequence[tuple[bytes, ProfileShape]], rules: Rules, within: tuple[int, int] | None
+) -> list[Profile | None]:
     """Profiles of buffers with one plan; None where a buffer is to be read alone."""
     found: list[Profile | None] = [None] * len(buffers)
     shape = buffers[0][1]
@@ -93,6 +107,7 @@ def _together(buffers: Sequence[tuple[bytes, ProfileShape]], rules: Rules) -> li
         return found
     ends, deviations, statuses = times
     broken = _broken(ends, rows.bases, shape.period_s * 1000)
+    reaching = frozenset() if within is None else _reaching(ends, rows.bases, *within)
     for number, (i, base, grid) in enumerate(zip(rows.members, rows.bases, rows.grids, strict=True)):
         after = base + len(grid.utc_ms)
         shape = buffers[i][1]
@@ -111,8 +126,10 @@ def _together(buffers: Sequence[tuple[bytes, ProfileShape]], rules: Rules) -> li
 
 def _sorted(buffers: Sequence[bytes], layout: Layout, clock: int, period_s: int, *, reverse: bool) -> _Rows:
     """The rows of the buffers that are of known layouts on a known day, sorted by layout."""
-    rows = _Rows()
-    pattern, size, head = layout.company.pattern(layout), layout.size, layout.offsets[clock]
+    company = layout.company
+    pattern, size, head = company.pattern(layout), layout.size, layout.offsets[clock]
+    sizes = [0, *(odd.size for odd in company.layouts)]
+    rows = _Rows([([], []) for _ in sizes])
     for i, data in enumerate(buffers):
         if data[:1] != _ARRAY or len(data) < 2 + size:
             continue
@@ -123,33 +140,27 @@ def _sorted(buffers: Sequence[bytes], layout: Layout, clock: int, period_s: int,
         grid = grid_of(data[at + head : at + head + DATE_TIME], count, period_s, reverse=reverse)
         if grid is None or count > MAX_ROWS:
             continue
-        row, usual, odd = rows.total, [], []
-        end = at
-        for match in pattern.finditer(data, at):
-            start, end = match.span()
-            which = match.lastindex
-            if which is None:
-                if start != end:
-                    usual.append(data[start:end])
-                    row += (end - start) // size
+        base = row = rows.total
+        usual: list[bytes] = []
+        for match in pattern.finditer(data, at):  # it matches the empty text, too, so nothing is passed over
+            which, end = match.lastindex, match.end()
+            after = end if which is None else end - sizes[which]
+            if at != after:
+                usual.append(data[at:after])
+                row += (after - at) // size
+            at = end
+            if which is None or row == base:  # the first row says which day it is
                 break
-            after = match.start(which)
-            if start != after:
-                usual.append(data[start:after])
-                row += (after - start) // size
-            odd.append((which, data[after:end], row))
+            cuts, places = rows.odd[which]
+            cuts.append(data[after:end])
+            places.append(row)
             row += 1
-        if end != len(data) or row != rows.total + count or (odd and odd[0][2] == rows.total):
+        if at != len(data) or row != base + count:
+            rows.forget(base)
             continue
         rows.usual += usual
-        for which, octets, place in odd:
-            known = rows.odd.get(which)
-            if known is None:
-                known = rows.odd[which] = [], []
-            known[0].append(octets)
-            known[1].append(place)
         rows.members.append(i)
-        rows.bases.append(rows.total)
+        rows.bases.append(base)
         rows.grids.append(grid)
         rows.total = row
     return rows
@@ -174,7 +185,7 @@ def _table(rows: _Rows, layout: Layout, clock: int) -> _Table | None:
     """None where a number is beyond int64, or of a kind that is read alone."""
     company = layout.company.layouts
     common = np.ones(rows.total, np.bool_)
-    for _, places in rows.odd.values():
+    for _, places in rows.odd:
         common[places] = False
     numbers = np.zeros((len(layout.columns), rows.total), np.int64)
     stamps = np.zeros(rows.total, f"S{DATE_TIME}")
@@ -184,8 +195,9 @@ def _table(rows: _Rows, layout: Layout, clock: int) -> _Table | None:
     missing: dict[tuple[int, int], list[int]] = {}
     untimed: list[int] = []
     bases = np.array(rows.bases)
-    for which, (cut, places) in rows.odd.items():
-        odd = company[which - 1]
+    for odd, (cut, places) in zip(company, rows.odd[1:], strict=True):
+        if not places:
+            continue
         if not odd.counts(clock) or not _put(odd, b"".join(cut), np.array(places), clock, numbers, stamps):
             return None
         if odd.marks.empty >> clock & 1:
@@ -251,6 +263,12 @@ def _broken(ends: NDArray[np.int64], bases: Sequence[int], step_ms: int) -> froz
     starts = np.array(bases)
     at = np.searchsorted(starts, wrong, "right") - 1
     return frozenset(at[starts[at] != wrong].tolist())
+
+
+def _reaching(ends: NDArray[np.int64], bases: Sequence[int], start: int, end: int) -> frozenset[int]:
+    """Which buffers have rows outside of a span."""
+    outside = ((ends < start) | (ends > end)).nonzero()[0]
+    return frozenset((np.searchsorted(np.array(bases), outside, "right") - 1).tolist()) if len(outside) else frozenset()
 
 
 def _columns(

@@ -83,6 +83,7 @@ ODD = {
     "a float among integers": floats(3),
     "a date that is none": no_such_day(4),
     "half a day": buffer(5, 48),
+    "a first row without a time": bytes((1, 2)) + b"\x02\x06\x00" + buffer(8)[2 + 16 : 2 + 39] + buffer(8)[2:41],
     "one row": buffer(6, 1),
     "another number of columns": b"\x01\x01\x02\x01\x11\x00",
     "more rows than octets": b"\x01\x82\xff\xff" + buffer(7)[2:],
