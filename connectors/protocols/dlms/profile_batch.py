@@ -112,15 +112,9 @@ def _together(
         after = base + len(grid.utc_ms)
         shape = buffers[i][1]
         columns, amr = _columns(table, number, base, after, shape)
-        found[i] = Profile(
-            ends[base:after],
-            shape.period_s,
-            number not in broken,
-            columns,
-            deviations[base:after],
-            statuses[base:after],
-            amr,
-        )
+        times = ends[base:after], deviations[base:after], statuses[base:after]
+        profile = Profile(times[0], shape.period_s, number not in broken, columns, times[1], times[2], amr)
+        found[i] = profile.between(*within) if within is not None and number in reaching else profile
     return found
 
 
