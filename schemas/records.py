@@ -818,6 +818,7 @@ class Opening:
     digest: bytes = b""  # as of its CommandIntent
     owner: str = ""
     at: Millis = 0
+    environment: str = ""  # each has a cap of its own
 
 
 Record = (

@@ -8,6 +8,9 @@ runs on one event loop.
 How a meter's protocol is spoken is a driver's (`drivers`); what visits bring is made into records many jobs at once
 (`finishing`, `outcomes`).
 
-Nothing here may act on a meter beyond reading it, hold a key in a message, a log line or a repr, or acknowledge what
+What moves a relay or changes a meter is proven from the job itself (`proofs`), kept in Kafka before it is sent (`intents`),
+sent at most once and settled (`deeds`), and capped over all workers where it cuts a supply (`openings`).
+
+Nothing here may act on a meter in another way, hold a key in a message, a log line or a repr, or acknowledge what
 Kafka does not have yet.
 """

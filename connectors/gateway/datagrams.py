@@ -17,7 +17,7 @@ class DatagramLink(MeterLink):
     is the same; the pause is doubled each time, within the time that an answer has.
     """
 
-    __slots__ = ("_again_at", "_patience_s", "_previous", "_request", "_times")
+    __slots__ = ("_again_at", "_patience_s", "_previous", "_request", "_times", "repeats")
 
     def __init__(self, framing: Framing, terms: LinkTerms) -> None:
         super().__init__(framing, terms)
@@ -26,6 +26,8 @@ class DatagramLink(MeterLink):
         self._previous = b""
         self._times = 0
         self._again_at = 0.0
+        self.repeats = True
+        """Whether what is not answered is sent again."""
 
     def due(self, now: float) -> float:
         """See `MeterLink`: what was lost is to be sent again in time."""
@@ -34,10 +36,14 @@ class DatagramLink(MeterLink):
     def tick(self, now: float) -> None:
         """Send what stays unanswered again, or give it up."""
         super().tick(now)
-        if self._session is not None and self._request and now >= self._again_at and self._times < _MOST:
+        if self._session is not None and self._request and now >= self._again_at and self._times < self._most:
             self._times += 1
             self._again_at = now + self._patience_s * 2**self._times
             self._send(self._request)
+
+    @property
+    def _most(self) -> int:
+        return _MOST if self.repeats else 0
 
     def datagram_received(self, data: bytes, _addr: object) -> None:
         """asyncio's: a datagram came. What is no answer, or the last one again, is passed over: anybody can send it."""

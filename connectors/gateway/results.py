@@ -5,11 +5,12 @@ from __future__ import annotations
 from connectors.gateway.drivers.port import Found
 from connectors.gateway.errors import JobError
 from connectors.gateway.jobs import Task
+from connectors.gateway.proofs import ANOTHERS
 from connectors.gateway.visit import Stages
 from schemas.ids import event_id
 from schemas.records import JobResult, Meter, Outcome
 
-_OUTCOMES = {"job-expired": Outcome.EXPIRED}
+_OUTCOMES = {"job-expired": Outcome.EXPIRED, "outcome-unknown": Outcome.OUTCOME_UNKNOWN}
 
 
 def result_of(
@@ -28,7 +29,8 @@ def result_of(
         network=known.network,
         operation=job.operation,
         cause=job.cause,
-        caused_by=job.caused_by,
+        # A job that somebody else made up must not end the command that it names.
+        caused_by="" if code in ANOTHERS else job.caused_by,
         attempt=job.attempt,
         outcome=outcome,
         code=code,
@@ -40,6 +42,8 @@ def result_of(
         finished_at=now_ms,
         rows=found.rows,
         events=tuple(reading.id for reading in found.readings),
+        before=found.before,
+        after=found.after,
     )
 
 

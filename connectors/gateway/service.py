@@ -20,6 +20,7 @@ from connectors.gateway.addresses import SERIAL, Address
 from connectors.gateway.bad_records import BadRecords
 from connectors.gateway.conversation import Conversation
 from connectors.gateway.counter_ledger import CounterLedger
+from connectors.gateway.deeds import Commands
 from connectors.gateway.deliveries import Deliveries
 from connectors.gateway.directory import Directory
 from connectors.gateway.drivers.c12 import c12_parts
@@ -30,10 +31,14 @@ from connectors.gateway.drivers.table import drivers_of
 from connectors.gateway.emit import Emitter
 from connectors.gateway.errors import KeyStoreError
 from connectors.gateway.intake import Intake, Ticket
+from connectors.gateway.intent_ledger import IntentLedger
+from connectors.gateway.intents import Intents
 from connectors.gateway.keystore import open_key_store
 from connectors.gateway.lines import Lines
 from connectors.gateway.meters_feed import MetersFeed
+from connectors.gateway.openings import Openings
 from connectors.gateway.pipeline import Pipeline
+from connectors.gateway.proofs import Authority
 from connectors.gateway.push_datagrams import PushDatagrams
 from connectors.gateway.push_listener import PushConnection, PushListener
 from connectors.gateway.relay import Relay, client_id, members_of
@@ -120,15 +125,24 @@ class _Gateway:
         self._intake = Intake(
             runtime, bad, self._on_loop(self._take), self._on_loop(self._revoked), failed, self._on_loop(self._share)
         )
+        owner = runtime.settings.kafka.instance_id or f"{socket.gethostname()}-{os.getpid()}"
         self._counters = Reservations(
             CounterLedger(runtime, bad),
             runtime.clock,
             self._intake.owns,
             self._alarm,
-            owner=runtime.settings.kafka.instance_id or f"{socket.gethostname()}-{os.getpid()}",
+            owner=owner,
             block=settings.counter_block,
             most_raised=settings.counter_raise,
             pause_s=runtime.settings.kafka.session_timeout_s,
+        )
+        self._authority = Authority(runtime)
+        self._openings = Openings(runtime, self._authority.policy.openings_a_minute, owner)
+        self._intents = Intents(
+            IntentLedger(runtime, bad), runtime.clock, self._intake.owns, pause_s=runtime.settings.kafka.session_timeout_s
+        )
+        commands = Commands(
+            runtime.clock, self._authority, self._openings, self._intents, owner, lambda: self._intake.partitions
         )
         self._relay = self._new_relay()
         title = bytes.fromhex(settings.system_title)
@@ -146,6 +160,7 @@ class _Gateway:
                 chance=random.random,
                 lines=lines,
                 counters=self._counters,
+                commands=commands,
             )
         )
 
@@ -184,6 +199,8 @@ class _Gateway:
                 ports["udp_port"] = udp.get_extra_info("sockname")[1]
             self._log.info("listening", protocol=door.protocol.value, host=settings.host, **ports)
         relay = await self._open_relay()
+        self._authority.start()
+        self._openings.start()
         self._intake.start()
         self._runtime.health.ready()
         ticks = 0
@@ -212,6 +229,9 @@ class _Gateway:
         await self._settle(until, lambda: self._deliveries.groups > 0)
         await self._worker.abandon()
         await self._counters.close()
+        await self._intents.close()
+        await asyncio.to_thread(self._authority.stop)
+        await asyncio.to_thread(self._openings.stop)
         await asyncio.to_thread(self._intake.stop)
 
     async def _settle(self, until: float, busy: Callable[[], bool]) -> None:
@@ -262,6 +282,8 @@ class _Gateway:
     def _alive(self) -> None:
         if self._failure is not None:
             raise self._failure
+        self._authority.check()
+        self._openings.check()
         runtime, threads = self._runtime, (self._feed, self._intake)
         still = min((thread.moved_at for thread in threads if thread.running), default=runtime.clock.monotonic())
         if runtime.clock.monotonic() - still < runtime.settings.health.stuck_s:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from connectors.gateway.addresses import DIAL_IN, Address, address_of
-from connectors.gateway.drivers.port import Call, Driver, Found, Order
+from connectors.gateway.drivers.port import Acts, Call, Driver, Found, Order
 from connectors.gateway.errors import JobError
 from connectors.gateway.jobs import Rank, Task
 from connectors.gateway.lines import Line
@@ -91,6 +91,9 @@ class Visit:
         self._stages = Stages(0)
         self._rest: _Rest | None = None
         self._began = host.clock.now_ms()
+        self._silent_since = host.clock.monotonic()
+        self._spoken = False
+        """Whether the meter spoke on a connection before."""
         self._parts = 0
         self._endpoint = ""
         self.meter = meter
@@ -139,6 +142,10 @@ class Visit:
         else:
             self._link.tick(now)
         return min(self._link.due(now), now + SELDOM_S)
+
+    def silent_s(self, now: float) -> float:
+        """How long the meter has not said a whole message in this visit; 0 once it has."""
+        return 0.0 if self._spoken or (self._link is not None and self._link.spoken) else now - self._silent_since
 
     async def connected(self) -> MeterLink:
         """See `port.Way`."""
@@ -193,6 +200,7 @@ class Visit:
         if self._call is None or self._task is None:
             raise RuntimeError("a connection for no call")
         if self._link is not None:
+            self._spoken = self._spoken or self._link.spoken
             self._spill()  # of the connection that ended
         address = address_of(self.meter)
         settings, clock = self._host.settings, self._host.clock
@@ -256,7 +264,10 @@ class Visit:
         """A job to its end; what went wrong."""
         found, fault = Found(), None
         try:
-            await call.perform(order, found)
+            if task.deed is None:
+                await call.perform(order, found)
+            else:
+                await _acting(call).act(order, task.deed, found)
         except Exception as error:  # noqa: BLE001 - as in run
             fault = self._fault(error)
         self._end(task, fault, found)
@@ -324,6 +335,12 @@ class Visit:
             ended_at=frames[-1].at if frames else now,
             frames=frames,
         )
+
+
+def _acting(call: Call) -> Acts:
+    if not isinstance(call, Acts):
+        raise JobError("operation-unsupported", "no commands are given by this protocol; nothing was sent to the meter")
+    return call
 
 
 def expiry(task: Task) -> JobError:

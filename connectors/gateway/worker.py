@@ -8,14 +8,17 @@ Kafka does not take is sent again, as often as it takes, with the same ids.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import heappop, heappush, heapreplace
 from itertools import count
+from typing import Any
 
 import structlog
 
 from connectors.gateway.addresses import dials_in
+from connectors.gateway.deeds import Commands, unknown
 from connectors.gateway.deliveries import Deliveries, Then
 from connectors.gateway.drivers.port import Driver, Found, Order
 from connectors.gateway.drivers.table import Drivers, driver_of
@@ -28,11 +31,13 @@ from connectors.gateway.lines import Line, Lines
 from connectors.gateway.mapping import segment_alarm
 from connectors.gateway.outcomes import Conclusion, Offsets, Outcomes
 from connectors.gateway.pipeline import Pipeline, Push
+from connectors.gateway.proofs import concerned
 from connectors.gateway.reservations import Reservations
+from connectors.gateway.results import outcome_of
 from connectors.gateway.retries import Failure, failure_of, pause_ms
 from connectors.gateway.segments import Segments
 from connectors.gateway.visit import Connect, Stages, Visit, expiry
-from schemas.records import Meter
+from schemas.records import Meter, Outcome
 from streams.runtime import metrics
 from streams.runtime.clock import Clock
 from streams.runtime.offsets import Partition
@@ -40,7 +45,11 @@ from streams.runtime.settings import Gateway
 
 _PAUSE_MS, _LINE_PAUSE_MS = 2_000, 200
 _LOOKS, _LOOK_AGAIN_MS = 5, 1_000
-_DELIVER_AGAIN_MS = 2_000
+_ADMIT_AGAIN_MS = 1_000
+_CAPPED = "openings-capped"
+_CAPPED_PAUSE_MS = 3_000
+_UNASKED = frozenset(("counter-unavailable", "intent-unavailable", _CAPPED))
+"""Failures in which nobody asked the meter anything: they do not count as tries."""
 _SOONEST_S = 0.02
 
 
@@ -60,6 +69,8 @@ class Tools:
     """Between 0 and 1, for jitter."""
     lines: Lines
     counters: Reservations
+    commands: Commands | None = None
+    """None where nothing is done that moves a relay or changes a meter."""
 
 
 class Worker:
@@ -73,7 +84,7 @@ class Worker:
         """Jobs that are under way or whose results are, by where their records stand."""
         self._woken = False
         self._visits: dict[Visit, asyncio.Task[None]] = {}
-        self._looks: list[tuple[float, int, Visit]] = []
+        self._looks: list[tuple[float, int, Visit, Grant]] = []
         """When to look at which visit: with 10,000 open at once, not at each of them at each tick."""
         self._number = count()
         self._urgent = 0
@@ -83,6 +94,11 @@ class Worker:
         self._outcomes = Outcomes(tools.clock, tools.emitter, tools.pipeline.directory, tools.offsets, self._let_go)
         self.framed, self.keep = self._outcomes.framed, self._outcomes.keep
         """See `visit.Host`."""
+        self._unadmitted: list[tuple[int, Task]] = []
+        """Commands of which it is not known yet whether they were sent before, and when to ask (again)."""
+        self._unsettled: list[tuple[int, Conclusion]] = []
+        """Commands that have ended and of which Kafka does not have it, and when to tell it again."""
+        self._settling: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._log = structlog.get_logger("worker")
         self.settings = tools.settings
@@ -92,7 +108,7 @@ class Worker:
     @property
     def busy(self) -> bool:
         """Whether visits are under way, or results that Kafka does not have."""
-        return bool(self._visits or self._ended or self._outcomes.undelivered)
+        return bool(self._visits or self._ended or self._settling or self._unsettled or self._outcomes.undelivered)
 
     def take(self, tickets: Sequence[Ticket]) -> None:
         """Jobs came."""
@@ -106,7 +122,12 @@ class Worker:
                 continue
             deadline = ticket.job.deadline
             late = max(limit, (ticket.job.not_before or 0) + limit - now)
-            self._add(Task(ticket, now, late if deadline is None else deadline), now)
+            task = Task(ticket, now, late if deadline is None else deadline)
+            if concerned(ticket.job):
+                self._unadmitted.append((now, task))
+            else:
+                self._add(task, now)
+        self._admit_all(now)
         self._wake()
 
     def revoked(self, partitions: set[Partition]) -> None:
@@ -114,6 +135,10 @@ class Worker:
         change nothing twice, and what of them fails is the new owner's to try again.
         """
         self._jobs.drop(partitions)
+        for _, task in self._unadmitted:
+            task.closed = task.closed or task.ticket.partition in partitions
+        if self._tools.commands is not None:
+            self._tools.commands.release({number for _, number in partitions})
         for task in self._hand.values():
             task.lost = task.lost or task.ticket.partition in partitions
         self._tools.counters.release({number for _, number in partitions})
@@ -132,12 +157,20 @@ class Worker:
         """Everything that time brings; several times a second."""
         now, now_ms = self.clock.monotonic(), self.clock.now_ms()
         while self._looks and self._looks[0][0] <= now:
-            _, number, visit = self._looks[0]
+            _, number, visit, grant = self._looks[0]
             if visit in self._visits:
                 later = max(visit.tick(now, now_ms), now + _SOONEST_S)
-                heapreplace(self._looks, (later, number, visit))
+                self._jobs.hears(grant, visit.silent_s(now))
+                heapreplace(self._looks, (later, number, visit, grant))
             else:
                 heappop(self._looks)
+        self._admit_all(now_ms)
+        due, self._unsettled = self._unsettled, []
+        for at, item in due:
+            if at <= now_ms:
+                self._spawn(self._settle(item))
+            else:
+                self._unsettled.append((at, item))
         for task in self._jobs.expired(now_ms):
             self._conclude(task, expiry(task), now_ms)
         self._outcomes.tick(now_ms)
@@ -151,7 +184,7 @@ class Worker:
 
     async def abandon(self) -> None:
         """Give up what is under way; it is read again by whoever comes next."""
-        running = list(self._visits.values())
+        running = [*self._visits.values(), *self._settling]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -165,9 +198,13 @@ class Worker:
                 self._conclude(task, expiry(task), now)
                 continue
             try:
+                if task.deed is not None:
+                    task.deed.prove(meter)
                 order = driver.order(task.job, meter)
             except JobError as error:
-                self._conclude(task, error, now)
+                if not (error.retry and self._again_later(task, error, now)):
+                    self._tell_forged(task, error)
+                    self._conclude(task, error, now)
                 continue
             task.tries += 1
             task.unframed += 1
@@ -193,19 +230,24 @@ class Worker:
                 by_driver.setdefault(item.driver, []).append(item)
         for driver, items in by_driver.items():
             finish_all(driver, items)
-        self._outcomes.conclude([item for item in ended if self._over_with(item)])
+        self._end([item for item in ended if self._over_with(item)])
 
     def _over_with(self, item: Ended) -> bool:
         """Whether a job has ended for good; if not, it is tried again by us, or by whoever has its partition next."""
         now, task, error = self.clock.now_ms(), item.task, item.error
-        if error is not None and failure_of(error) is Failure.RETRYABLE:
+        looks = task.deed is not None and task.deed.unsettled and error is not None and error.code != "outcome-unknown"
+        if error is not None and (looks or failure_of(error) is Failure.RETRYABLE):
             if task.lost or self._stopping:
                 self._let_go(task)
                 return False  # its offset stays
+            if looks:
+                self._give_time(task, now)
             if self._again_later(task, error, now):
                 return False
-        if error is not None and error.alarm:
+        if error is not None and error.alarm and task.deed is None:
             self._suspect(task, error)
+        elif error is not None:
+            self._tell_forged(task, error)
         self._jobs.done(task)
         return True
 
@@ -215,12 +257,14 @@ class Worker:
 
     def _again_later(self, task: Task, error: JobError, now: int) -> bool:
         """Put a job back, if there is time and it was not tried too often."""
-        if error.code == "counter-unavailable":
-            task.tries -= 1  # nobody asked the meter anything
+        if error.code in _UNASKED:
+            task.tries = max(0, task.tries - 1)
         if task.tries >= self.settings.attempts:
             return False
         settings = self.settings
         pause = pause_ms(max(1, task.tries), settings.retry_first_s, settings.retry_longest_s, self._tools.chance)
+        if error.code == _CAPPED:
+            pause = max(pause, _CAPPED_PAUSE_MS)
         if now + pause >= task.expires_at:
             return False
         self._log.info("job-retried", job=task.job.id, meter=task.job.meter_id, tries=task.tries, reason=str(error))
@@ -242,7 +286,105 @@ class Worker:
     def _conclude(self, task: Task, error: JobError, now_ms: int, *, refuse: bool = False) -> None:
         """A job ends without a visit."""
         self._jobs.done(task)
-        self._outcomes.conclude((Conclusion(task, error, Found(), Stages(now_ms), refuse),))
+        self._end((Conclusion(task, error, Found(), Stages(now_ms), refuse),))
+
+    def _end(self, ended: Sequence[Conclusion]) -> None:
+        """Tell how jobs ended; of commands, hes.intents has it first."""
+        self._outcomes.conclude([item for item in ended if item.task.deed is None])
+        for item in ended:
+            if item.task.deed is not None:
+                self._spawn(self._settle(item))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    def _admit_all(self, now: int) -> None:
+        """Ask of commands whether they were sent before; they wait while nobody can tell."""
+        commands = self._tools.commands
+        if not self._unadmitted or self._stopping or not (commands is None or commands.ready):
+            return
+        waiting, self._unadmitted = self._unadmitted, []
+        for at, task in waiting:
+            if task.closed:
+                continue
+            if commands is None:
+                self._conclude(task, JobError("operation-unsupported", "this gateway gives no commands"), now)
+            elif at > now:
+                self._unadmitted.append((at, task))
+            else:
+                self._spawn(self._admit(commands, task))
+
+    async def _admit(self, commands: Commands, task: Task) -> None:
+        """A command takes its place among the jobs, is told again how it ended, or is refused."""
+        ticket = task.ticket
+        try:
+            deed = await commands.admit(task.job, ticket.partition, ticket.offset)
+        except JobError as error:
+            now = self.clock.now_ms()
+            if error.retry:
+                self._unadmitted.append((now + _ADMIT_AGAIN_MS, task))
+            elif not task.closed:
+                self._tell_forged(task, error)
+                self._conclude(task, error, now)
+            return
+        except Exception:  # noqa: BLE001 - a bug: the command waits, and nobody says that it ended
+            self._log.exception("command-not-admitted", job=task.job.id)
+            self._unadmitted.append((self.clock.now_ms() + _ADMIT_AGAIN_MS, task))
+            return
+        if task.closed:
+            return
+        task.deed = deed
+        now = self.clock.now_ms()
+        if deed.ended is not None:
+            self._end((Conclusion(task, None, Found(), Stages(now)),))
+            return
+        if deed.unsettled:
+            self._give_time(task, now)
+        self._add(task, now)
+        self._wake()
+
+    async def _settle(self, item: Conclusion) -> None:
+        """Have hes.intents keep how a command ended, and tell it then; nobody is told what it does not have."""
+        task, deed, found = item.task, item.task.deed, item.found
+        if deed is None:
+            raise RuntimeError("only commands are settled")
+        if item.error is not None and deed.unsettled and item.error.code != "outcome-unknown":
+            item.error = unknown(f"it was sent, or may have been, and nobody can tell what came of it: {item.error.detail}")
+        meter = self._tools.pipeline.directory.get(task.job.meter_id)
+        if item.error is not None and meter is not None:
+            with suppress(JobError):
+                deed.prove(meter)  # what was never visited has not been proven yet
+        outcome, code, detail = Outcome.DONE, "", found.detail
+        if item.error is not None:
+            outcome, code, detail = outcome_of(item.error), item.error.code, item.error.detail
+        try:
+            kept = await deed.settle(outcome, code, detail, found.before, found.after)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody is told what hes.intents does not have
+            self._log.warning("command-not-settled", job=task.job.id, meter=task.job.meter_id, reason=str(error))
+            if task.lost or self._stopping:
+                self._let_go(task)  # whoever has the partition now reads back
+            else:
+                self._unsettled.append((self.clock.now_ms() + _ADMIT_AGAIN_MS, item))
+            return
+        if kept is not None:
+            done = kept.outcome is Outcome.DONE
+            item.error = None if done else JobError(kept.code, kept.detail)
+            found.before, found.after, found.detail = kept.before, kept.after, kept.detail
+        self._outcomes.conclude((item,))
+
+    def _give_time(self, task: Task, now: int) -> None:
+        """Whatever deadline a command had: what came of it is to be found out."""
+        if not task.looking:
+            task.looking, task.tries = True, 0
+            task.expires_at = max(task.expires_at, now + round(self.settings.job_timeout_s * 1000))
+
+    def _tell_forged(self, task: Task, error: JobError) -> None:
+        """Somebody writes jobs who may not, or altered one."""
+        if concerned(task.job) and error.alarm:
+            detail = f"job {task.job.id} ({task.job.operation}): {error.code}: {error.detail}"
+            self._suspect(task, JobError("command-forged", detail))
 
     def _let_go(self, task: Task) -> None:
         self._hand.pop((task.ticket.partition, task.ticket.offset), None)
@@ -305,7 +447,7 @@ class Worker:
         visit = Visit(self, driver, meter, line)
         running = asyncio.get_running_loop().create_task(visit.run())
         self._visits[visit] = running
-        heappush(self._looks, (self.clock.monotonic(), next(self._number), visit))
+        heappush(self._looks, (self.clock.monotonic(), next(self._number), visit, grant))
         self._urgent += grant.urgent
         metrics.SESSIONS.set(len(self._visits))
         running.add_done_callback(lambda done: self._over(visit, grant, cancelled=done.cancelled()))

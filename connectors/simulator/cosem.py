@@ -15,6 +15,7 @@ from gurux_dlms.enums import ErrorCode
 from connectors.simulator.config import DAY_MS
 from connectors.simulator.encoding import Type, array, data, date_time, logical_name, obis_of, parse_date_time, structure
 from connectors.simulator.plan import MeterPlan
+from connectors.simulator.relay import DISCONNECT_CONTROL, MODE, RELAY_LN, Relay
 from connectors.simulator.truth import EXPORT, IMPORT, INSTANTANEOUS, QUARTER_MS
 
 DATA, REGISTER, PROFILE, CLOCK, ASSOCIATION = 1, 3, 7, 8, 15
@@ -26,12 +27,14 @@ FIRMWARE_LN = "1.0.0.2.0.255"
 LOAD_PROFILE_LN = "1.0.99.1.0.255"
 ASSOCIATION_LN = "0.0.40.0.0.255"
 
+_RELAY = (DISCONNECT_CONTROL, RELAY_LN)
+
 PUBLIC_CLIENT, MANAGEMENT_CLIENT = 16, 1
 PUBLIC_OBJECTS = frozenset({CLOCK_LN, DEVICE_NAME_LN, SERIAL_LN, ASSOCIATION_LN})
 """What an unauthenticated client may read, of a meter that is not open."""
 
-ATTRIBUTES = {DATA: 2, REGISTER: 3, PROFILE: 8, CLOCK: 9, ASSOCIATION: 8}
-METHODS = {DATA: 0, REGISTER: 1, PROFILE: 2, CLOCK: 6, ASSOCIATION: 4}
+ATTRIBUTES = {DATA: 2, REGISTER: 3, PROFILE: 8, CLOCK: 9, ASSOCIATION: 8, DISCONNECT_CONTROL: 4}
+METHODS = {DATA: 0, REGISTER: 1, PROFILE: 2, CLOCK: 6, ASSOCIATION: 4, DISCONNECT_CONTROL: 2}
 
 
 class AccessError(Exception):
@@ -58,12 +61,13 @@ class Cosem:
         self.zone = ZoneInfo(plan.model.time_zone)
         self._now_ms = now_ms
         self._profile_days = profile_days
+        self.relay = Relay()
 
     def objects(self) -> list[tuple[int, str]]:
         """Class and logical name of everything the meter has."""
         registers = [(REGISTER, obis) for obis in (IMPORT, EXPORT, *INSTANTANEOUS)]
         named = [(DATA, ln) for ln in (DEVICE_NAME_LN, SERIAL_LN, FIRMWARE_LN, self.plan.model.status_obis)]
-        return [(ASSOCIATION, ASSOCIATION_LN), (CLOCK, CLOCK_LN), *named, *registers, (PROFILE, LOAD_PROFILE_LN)]
+        return [(ASSOCIATION, ASSOCIATION_LN), (CLOCK, CLOCK_LN), *named, *registers, (PROFILE, LOAD_PROFILE_LN), _RELAY]
 
     def columns(self) -> list[tuple[int, str, int]]:
         """Capture objects of the load profile: class, logical name, attribute."""
@@ -79,10 +83,18 @@ class Cosem:
             REGISTER: self._register,
             PROFILE: self._profile,
             ASSOCIATION: self._association,
+            DISCONNECT_CONTROL: self._relay,
         }.get(class_id)
         if reader is None or (class_id, ln) not in self.objects():
             raise AccessError(ErrorCode.UNDEFINED_OBJECT)
         return reader(ln, index, selection)
+
+    def invoke(self, class_id: int, ln: str, method: int) -> None:
+        """Do what a method does. Raises AccessError with the action-result where there is none: of all, only the relay's
+        are there.
+        """
+        if (class_id, ln) != _RELAY or not self.relay.invoke(method):
+            raise AccessError(ErrorCode.READ_WRITE_DENIED)
 
     def meter_ms(self) -> int:
         """What the meter's own clock shows."""
@@ -111,8 +123,15 @@ class Cosem:
             return structure(data(Type.INT8, scaler), data(Type.ENUM, unit))
         raise AccessError(ErrorCode.READ_WRITE_DENIED)
 
+    def _relay(self, _ln: str, index: int, _selection: Selection | None) -> bytes:
+        connected = self.relay.connected
+        values = {2: (Type.BOOLEAN, connected), 3: (Type.ENUM, int(connected)), 4: (Type.ENUM, MODE)}
+        if index not in values:
+            raise AccessError(ErrorCode.READ_WRITE_DENIED)
+        return data(*values[index])
+
     def _association(self, _ln: str, index: int, _selection: Selection | None) -> bytes:
-        """Attribute 2: every object with its access rights (attributes read-only, no methods)."""
+        """Attribute 2: every object with its access rights (attributes read-only, no methods but the relay's)."""
         if index != 2:
             raise AccessError(ErrorCode.READ_WRITE_DENIED)
         rows = []
@@ -122,7 +141,8 @@ class Cosem:
                 for number in range(1, ATTRIBUTES[class_id] + 1)
             )
             methods = array(
-                structure(data(Type.INT8, number), data(Type.ENUM, 0)) for number in range(1, METHODS[class_id] + 1)
+                structure(data(Type.INT8, number), data(Type.ENUM, class_id == DISCONNECT_CONTROL))
+                for number in range(1, METHODS[class_id] + 1)
             )
             version = 1 if class_id in (PROFILE, ASSOCIATION) else 0
             name = data(Type.OCTETS, logical_name(ln))

@@ -24,6 +24,7 @@ class Type(Enum):
     UINT16 = DataType.UINT16
     UINT32 = DataType.UINT32
     ENUM = DataType.ENUM
+    BOOLEAN = DataType.BOOLEAN
 
 
 def data(kind: Type, value: int | str | bytes | None) -> bytes:

@@ -6,17 +6,16 @@ import asyncio
 import random
 import socket
 from collections import deque
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from connectors.simulator.config import Address, FleetConfig
+from connectors.simulator.config import Address
 from connectors.simulator.cosem import Cosem
 from connectors.simulator.delivery import Outcome, Sending, send_confirmed, send_unconfirmed
-from connectors.simulator.ledger import Ledger, PushEntry, sha256
+from connectors.simulator.ledger import PushEntry, sha256
 from connectors.simulator.noise import KINDS, make_noise
 from connectors.simulator.plan import MeterPlan
 from connectors.simulator.scenario import Happening, event_code
+from connectors.simulator.shared import Shared
 from connectors.simulator.telegrams import (
     Telegram,
     Value,
@@ -45,42 +44,13 @@ class Pending:
     with_next: bool = False  # goes in one segment with the telegram behind it
 
 
-@dataclass(slots=True)
-class Shared:
-    """What the meters of a fleet share."""
-
-    config: FleetConfig
-    ledger: Ledger
-    now_ms: Callable[[], int]
-    slots: asyncio.Semaphore
-    draining: bool = False
-    sequence: int = 0
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    failures: list[BaseException] = field(default_factory=list)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a meter's sender; one that fails is remembered, so that the fleet ends instead of losing pushes in silence."""
-        task = asyncio.get_running_loop().create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.failures.append(error)
-
-    def next_id(self) -> int:
-        """A push id."""
-        self.sequence += 1
-        return self.sequence
-
-
 class RunningMeter:
     """A meter with its state of a run."""
 
     def __init__(self, plan: MeterPlan, shared: Shared) -> None:
         self.plan = plan
         self.cosem = Cosem(plan, shared.now_ms, shared.config.profile_days)
+        self.cosem.relay.told = self._relay_moved
         self._shared = shared
         self._queue: deque[Pending] = deque()
         self._working = False
@@ -96,6 +66,8 @@ class RunningMeter:
 
     def happen(self, happening: Happening) -> None:
         """Do what the scenario says: queue the telegrams and see that they are being sent."""
+        if self._shared.config.push_to is None:
+            return
         if happening.what == "registers":
             self._push_registers()
         else:
@@ -104,6 +76,10 @@ class RunningMeter:
         if not self._working:
             self._working = True
             self._shared.spawn(self._work())
+
+    def _relay_moved(self, connected: bool) -> None:
+        """The truth file counts what the relay did."""
+        self._shared.ledger.write_relay(self.plan.id, self._shared.now_ms(), connected=connected)
 
     def give_up(self) -> None:
         """Write what could not be delivered to the truth file."""

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from gurux_dlms import GXDLMSServer, GXServerReply
+from gurux_dlms import GXDLMSServer, GXServerReply, ValueEventArgs
 from gurux_dlms.enums import (
     AccessMode,
     Authentication,
@@ -28,6 +28,10 @@ from connectors.simulator.cosem import MANAGEMENT_CLIENT, PUBLIC_CLIENT, PUBLIC_
 HEADER = 8
 LARGEST_REQUEST = 4096  # octets of one APDU; no request that a meter understands is longer
 GET_WITH_LIST = 3
+
+
+ValueEventArgs.__iter__ = lambda self: iter((self,))
+"""gurux's server lists a single argument before it announces a method, and forgot to let it be listed."""
 
 
 class Reply(GXServerReply):  # type: ignore[misc]  # gurux has no type hints
@@ -106,8 +110,18 @@ class MeterServer(GXDLMSServer):  # type: ignore[misc]  # gurux has no type hint
         return self.cosem.attribute(class_id, ln, index, selection)
 
     def onGetMethodAccess(self, _arg: object) -> int:  # noqa: N802 - gurux's name
-        """No method may be called."""
-        return int(MethodAccessMode.NO_ACCESS)
+        """Whether there is such a method is decided where it is called; the public client may call none."""
+        public = self.settings.clientAddress == PUBLIC_CLIENT and not self.cosem.plan.model.open
+        return int(MethodAccessMode.NO_ACCESS if public else MethodAccessMode.ACCESS)
+
+    def onPreAction(self, args: object) -> None:  # noqa: N802 - gurux's name
+        """Called before a method is: does it, and puts the error, where there is one, into gurux's argument."""
+        for event in cast("list[_Event]", args):
+            event.handled, event.value = True, 0  # type: ignore[assignment]  # a method that returns nothing
+            try:
+                self.cosem.invoke(int(event.target.objectType), event.target.logicalName, event.index)
+            except AccessError as error:
+                event.error = ErrorCode(error.result)
 
     def getTransaction(self) -> object:  # noqa: N802 - gurux's handlers call it, its server lacks it
         """The long answer under way."""
@@ -122,7 +136,7 @@ class MeterServer(GXDLMSServer):  # type: ignore[misc]  # gurux has no type hint
     def _nothing(self, *_: object) -> None:
         """What gurux announces and a meter need not know."""
 
-    notifyRead = onPreRead = onPostRead = onPreWrite = onPostWrite = onPreAction = onPostAction = _nothing  # noqa: N815
+    notifyRead = onPreRead = onPostRead = onPreWrite = onPostWrite = onPostAction = _nothing  # noqa: N815
     onPreGet = onPostGet = onConnected = onDisconnected = onInvalidConnection = _nothing  # noqa: N815
 
 

@@ -93,19 +93,24 @@ class Desk(Machine):
         case = self._cases.get(result.caused_by)
         index = None if case is None else case.index(result.meter_id)
         if case is None or index is None or result.job_id != case.job_id(result.meter_id, result.attempt):
-            if result.code in refusals.CODES:
-                why = Why("hes-gateway", result.code, f"meter {result.meter_id}: {result.detail}", digest(value))
-                self.paper.audit("job-refused", result.job_id, why)
+            self._refused(result, value)
             return
         event = OUTCOMES.get(result.outcome)
         moved = None if event is None else step(case.job(index), event)
         if moved is None:
+            self._refused(result, value)
             return
         case.set_job(index, moved[0])
         self._touched[case.id] = case
         if result.code and not case.code:
             case.code, case.detail = result.code, f"meter {result.meter_id}: {result.detail}"
         self._finish(case, Why("hes-gateway", digest=digest(value), result=result if case.meter_id else None))
+
+    def _refused(self, result: JobResult, value: bytes) -> None:
+        """A job that no command issued, or issued once and not again: what the gateway refused it for is on the chain."""
+        if result.code in refusals.CODES:
+            why = Why("hes-gateway", result.code, f"meter {result.meter_id}: {result.detail}", digest(value))
+            self.paper.audit("job-refused", result.job_id, why)
 
     def _judge(self, case: Case) -> None:
         now = self._clock.now_ms()

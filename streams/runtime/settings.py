@@ -62,17 +62,22 @@ class Pace(BaseModel):
     sessions: int = Field(ge=1, description="sessions open at once")
     starts_per_s: float = Field(gt=0, description="sessions begun a second")
     reserved: int = Field(1, ge=0, description="sessions more for what is urgent")
+    silent_s: float = Field(
+        0.0, ge=0, description="a session in which no message came for so long leaves its place to another; 0: it keeps it"
+    )
 
 
 class Paces(BaseModel):
     """What holds for the segments of each access network, where `segments` says nothing else."""
 
-    nb_iot: Pace = Field(Pace(sessions=40, starts_per_s=5), description="random access of a cell is what is scarce")
+    nb_iot: Pace = Field(
+        Pace(sessions=40, starts_per_s=5, silent_s=3), description="random access of a cell is what is scarce"
+    )
     rf_mesh: Pace = Field(Pace(sessions=10, starts_per_s=5), description="every hop takes the same air")
     plc_prime: Pace = Field(Pace(sessions=4, starts_per_s=2), description="one channel below a concentrator")
     plc_g3: Pace = Field(Pace(sessions=4, starts_per_s=2), description="as PRIME")
     lorawan: Pace = Field(Pace(sessions=1, starts_per_s=0.1), description="the duty cycle of one gateway")
-    ethernet: Pace = Field(Pace(sessions=200, starts_per_s=100), description="what a switch or router bears")
+    ethernet: Pace = Field(Pace(sessions=200, starts_per_s=100, silent_s=3), description="what a switch or router bears")
     unknown: Pace = Field(Pace(sessions=50, starts_per_s=20), description="nobody said what it is")
 
 
@@ -132,7 +137,7 @@ class Split(BaseModel):
     """The splitter."""
 
     batch_records: int = 2_000
-    batch_wait_s: float = 0.05
+    batch_wait_s: float = 0.02
     shutdown_s: float = 15.0
 
 

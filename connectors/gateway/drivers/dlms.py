@@ -11,6 +11,7 @@ import structlog
 from connectors.gateway.access import Access, access_of
 from connectors.gateway.conversation import apdu_pushes
 from connectors.gateway.datagrams import DatagramLink
+from connectors.gateway.drivers.dlms_commands import Means, act, command_of
 from connectors.gateway.drivers.dlms_faults import dlms_fault
 from connectors.gateway.drivers.dlms_hdlc_link import HdlcMeterLink
 from connectors.gateway.drivers.dlms_operations import check, perform
@@ -18,7 +19,7 @@ from connectors.gateway.drivers.dlms_order import DlmsOrder
 from connectors.gateway.drivers.dlms_profiles import finish
 from connectors.gateway.drivers.dlms_shapes import Shapes
 from connectors.gateway.drivers.dlms_wrapper import WrapperFraming
-from connectors.gateway.drivers.port import Found, Order, Way
+from connectors.gateway.drivers.port import Deed, Found, Order, Way
 from connectors.gateway.drivers.stepping import run_steps
 from connectors.gateway.errors import JobError
 from connectors.gateway.keystore import KeyStore
@@ -155,6 +156,13 @@ class DlmsCall:
             if link.names is not None and link.names is not known:
                 self._shapes.keep_names(self._meter, link.names, self._tools.clock.now_ms())
 
+    async def act(self, order: Order, deed: Deed, found: Found) -> None:
+        """See `port.Acts`."""
+        link, way, own = self._associated, self._way, _own(order)
+        if link is None or way is None:
+            raise RuntimeError("a command on a call that is not open")
+        await act(command_of(own), Means(link, self._drive, self._drive_once, way.rest), deed, found)
+
     async def close(self) -> None:
         """See `port.Call`."""
         try:
@@ -162,6 +170,17 @@ class DlmsCall:
         finally:
             if isinstance(self._link, HdlcMeterLink):
                 await self._link.leave()
+
+    async def _drive_once(self, session: Session[T]) -> T:
+        """As `_drive`; a datagram that is not answered is not sent again, since it may have been obeyed."""
+        link = self._link
+        if not isinstance(link, DatagramLink):
+            return await self._drive(session)
+        link.repeats = False
+        try:
+            return await self._drive(session)
+        finally:
+            link.repeats = True
 
     async def _ask(self, way: Way) -> int | None:
         """The meter's own count of our invocations, as the public client may read it in clear."""

@@ -1,5 +1,5 @@
 """What a job asks of a DLMS meter, as sessions and steps: registers, profiles, event logs, the clock. Nothing here changes a
-meter.
+meter: what does is in `dlms_commands`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC
 from functools import lru_cache
 
+from connectors.gateway.drivers.dlms_commands import COMMANDS, command_of
 from connectors.gateway.drivers.dlms_events import log_alarms
 from connectors.gateway.drivers.dlms_order import DlmsOrder, origin_of
 from connectors.gateway.drivers.dlms_profiles import RawProfile, may_fit
@@ -35,7 +36,9 @@ _A_DAY = 86_400_000
 
 def check(order: DlmsOrder) -> None:
     """Whether the job can be asked of the meter at all. Raises `JobError`."""
-    if order.job.operation not in _OPERATIONS:
+    if order.job.operation in COMMANDS:
+        command_of(order)
+    elif order.job.operation not in _OPERATIONS:
         detail = f"{order.job.operation} is not performed by this release; nothing was sent to the meter"
         raise JobError("operation-unsupported", detail)
     if order.job.operation is Operation.READ_REGISTERS:
@@ -46,7 +49,10 @@ def check(order: DlmsOrder) -> None:
 
 def perform(link: Associated, order: DlmsOrder, found: Found) -> Steps[None]:
     """Do what the job asks, over an open association; what is read is put into `found` as it comes."""
-    return _OPERATIONS[order.job.operation](link, order, found)
+    operation = _OPERATIONS.get(order.job.operation)
+    if operation is None:
+        raise JobError("operation-unsupported", f"{order.job.operation} is done as a command only, with its proofs")
+    return operation(link, order, found)
 
 
 def _read_clock(link: Associated, order: DlmsOrder, found: Found) -> Steps[None]:

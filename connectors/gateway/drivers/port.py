@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from connectors.gateway.errors import JobError
 from connectors.gateway.pipeline import Push
@@ -32,6 +32,9 @@ class Found:
     rows: int = 0
     detail: str = ""
     """A sentence for the result of a job that ended well, such as which of its objects were refused."""
+    before: str = ""
+    """The relay's or parameter's state before a command, in words; likewise `after` it."""
+    after: str = ""
     raw: list[Any] = field(default_factory=list)
     """What is still to be made into readings, after the visit and with that of other jobs: see `Driver.finish`."""
 
@@ -83,6 +86,37 @@ class Call(Protocol):
 
     async def close(self) -> None:
         """Take leave: what goes wrong here matters to nobody."""
+
+
+class Deed(Protocol):
+    """A command as its driver has it: proven and, once `intend` returns, durable. See `deeds`."""
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether it may have been sent before: then it is never sent again, the state is read and judged."""
+
+    @property
+    def before(self) -> str:
+        """The state before it was sent, where it was."""
+
+    async def intend(self, before: str) -> None:
+        """Ask for the proofs again and keep the intent, with the state before. Nothing may be sent where this raises."""
+
+    def still(self) -> None:
+        """To be called in the same breath as the octets go: in the session, with nothing between. Raises `JobError`."""
+
+    def known(self) -> None:
+        """To be called where it is certain what came of it."""
+
+
+@runtime_checkable
+class Acts(Protocol):
+    """A call of a protocol by which commands can be given."""
+
+    async def act(self, order: Order, deed: Deed, found: Found) -> None:
+        """Do a command: state before, `deed.intend`, `deed.still`, octets, state after; both states are put into `found`.
+        Raises as `Call`, and `deeds.unknown` where it cannot be told what came of it.
+        """
 
 
 class Driver(Protocol):

@@ -135,6 +135,12 @@ class PullTemplate:
     """What else may associate, by the market's name for it, to client address. Facts: `client` is who we are."""
     registers: tuple[str, ...] = ()
     """class/OBIS/attribute."""
+    relay: str = "0.0.96.3.10.255"
+    """OBIS of the disconnect control (class 70) of the supply."""
+    limiter: str = "0.0.17.0.0.255"
+    calendar: str = "0.0.13.0.0.255"
+    settable: tuple[str, ...] = ()
+    """class/OBIS/attribute that a command may set; no other is."""
     referencing: str = "ln"
     """One of `REFERENCINGS`: logical names, or short names as older meters have them."""
     ciphering: str = "service"

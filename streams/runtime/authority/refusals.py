@@ -44,6 +44,8 @@ CODES = SIGNATURES | {
     "control-outdated": "a control that is not newer than the one of its id that holds",
     "authorization-invalid": "a standing authorization that does not cover the request, has expired or was withdrawn",
     "job-unproven": "a job that moves a relay or changes a meter and carries no signed request",
+    "job-misplaced": "a job in another partition than its meter's, where nobody would know that it was done",
+    "job-replayed": "a job whose command has ended at this meter, by another record of a jobs topic",
     "job-other": "a job that asks for something else than the request that it carries",
 }
 """Codes of a `Refusal`, with their meaning."""

@@ -76,15 +76,16 @@ class RelayResult:
     error: DlmsError | None = None
 
 
-_DISCONNECT, _RECONNECT = 1, 2
+DISCONNECT, RECONNECT = 1, 2
+"""Methods."""
 _WANTED: dict[tuple[int, int], Control] = {
-    **{(_DISCONNECT, mode): Control.DISCONNECTED for mode in range(1, 8)},
-    **{(_RECONNECT, mode): Control.READY for mode in (1, 3, 5, 6)},
-    **{(_RECONNECT, mode): Control.CONNECTED for mode in (2, 4, 7)},
+    **{(DISCONNECT, mode): Control.DISCONNECTED for mode in range(1, 8)},
+    **{(RECONNECT, mode): Control.READY for mode in (1, 3, 5, 6)},
+    **{(RECONNECT, mode): Control.CONNECTED for mode in (2, 4, 7)},
 }
 """(method, control mode) to the state that the method leads to. Mode 0 knows none (IEC 62056-6-2, disconnect control)."""
 
-_REFUSALS = ("peer-action", "peer-access", "peer-exception", "peer-pdu-size")
+REFUSALS = ("peer-action", "peer-access", "peer-exception", "peer-pdu-size")
 
 
 def read_relay(link: Associated, relay: str = RELAY) -> Session[RelayState]:
@@ -98,25 +99,25 @@ def read_relay(link: Associated, relay: str = RELAY) -> Session[RelayState]:
 
 def remote_disconnect(link: Associated, relay: str = RELAY) -> Session[RelayResult]:
     """Disconnect. Raises only where the state before cannot be read: then nothing was ordered."""
-    return (yield from _operate(link, relay, _DISCONNECT))
+    return (yield from _operate(link, relay, DISCONNECT))
 
 
 def remote_reconnect(link: Associated, relay: str = RELAY) -> Session[RelayResult]:
     """Reconnect, or make ready for it, as the control mode has it. Raises as `remote_disconnect` does."""
-    return (yield from _operate(link, relay, _RECONNECT))
+    return (yield from _operate(link, relay, RECONNECT))
 
 
 def judge(method: int, before: RelayState, after: RelayState) -> tuple[Outcome, str]:
     """The outcome of a method (1 disconnect, 2 reconnect) that the meter accepted."""
-    wanted = _wanted(method, before)
+    aim = wanted(method, before)
     if after.control is None and after.output is None:
         return Outcome.UNKNOWN, "the meter took the order and does not tell its state: look at consumption and voltage"
-    reached = after.output == (wanted is Control.CONNECTED) if after.control is None else after.control is wanted
+    reached = after.output == (aim is Control.CONNECTED) if after.control is None else after.control is aim
     if not reached or after.contradictory:
-        return Outcome.NOT_REACHED, f"{_say(after)}, ordered was {_name(wanted)}: read again in a minute, then send somebody"
-    if wanted is Control.READY:
+        return Outcome.NOT_REACHED, f"{say(after)}, ordered was {name_of(aim)}: read again in a minute, then send somebody"
+    if aim is Control.READY:
         return Outcome.READY, "ready for reconnection: the customer has to press the meter's button"
-    return Outcome.DONE, _say(after)
+    return Outcome.DONE, say(after)
 
 
 def _operate(link: Associated, relay: str, method: int) -> Session[RelayResult]:
@@ -124,12 +125,12 @@ def _operate(link: Associated, relay: str, method: int) -> Session[RelayResult]:
     if before.mode == 0:
         detail = f"70/{relay}: control mode 0, always connected: the meter takes no such order; set its control mode first"
         return RelayResult(Outcome.REFUSED, before, before, detail, PeerError("peer-state", detail))
-    if before.control is _wanted(method, before) and not before.contradictory:
-        return RelayResult(Outcome.ALREADY, before, before, f"it was {_name(before.control)} before: nothing was sent")
+    if before.control is wanted(method, before) and not before.contradictory:
+        return RelayResult(Outcome.ALREADY, before, before, f"it was {name_of(before.control)} before: nothing was sent")
     try:
         yield from call(link, 70, relay, method)
     except DlmsError as error:
-        if error.code in _REFUSALS:
+        if error.code in REFUSALS:
             return (yield from _refused(link, relay, before, error))
         return RelayResult(Outcome.UNKNOWN, before, None, _lost(error), error)
     try:
@@ -148,9 +149,11 @@ def _refused(link: Associated, relay: str, before: RelayState, error: DlmsError)
     return RelayResult(Outcome.REFUSED, before, after, error.detail, error)
 
 
-def _wanted(method: int, state: RelayState) -> Control:
-    """Where the mode is not told: the plain meaning of the order."""
-    plain = Control.DISCONNECTED if method == _DISCONNECT else Control.CONNECTED
+def wanted(method: int, state: RelayState) -> Control:
+    """Where a method (1 disconnect, 2 reconnect) leads in a control mode; the plain meaning of the order where the mode is
+    not told.
+    """
+    plain = Control.DISCONNECTED if method == DISCONNECT else Control.CONNECTED
     return plain if state.mode is None else _WANTED.get((method, state.mode), plain)
 
 
@@ -158,10 +161,12 @@ def _lost(error: DlmsError) -> str:
     return f"whether it acted is not known ({error.detail}): read the state before anything else"
 
 
-def _say(state: RelayState) -> str:
+def say(state: RelayState) -> str:
+    """A state in a sentence."""
     contact = {None: "", True: ", the contact closed", False: ", the contact open"}[state.output]
-    return f"the meter is {_name(state.control)}{contact}"
+    return f"the meter is {name_of(state.control)}{contact}"
 
 
-def _name(control: Control | None) -> str:
+def name_of(control: Control | None) -> str:
+    """A control state in words."""
     return "in a state it does not tell" if control is None else control.name.lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,7 +14,14 @@ from typing import Any
 import pytest
 from gurux_dlms import GXByteBuffer, GXDLMSClient, GXDLMSException, GXReplyData
 from gurux_dlms.enums import Authentication, InterfaceType
-from gurux_dlms.objects import GXDLMSAssociationLogicalName, GXDLMSClock, GXDLMSData, GXDLMSProfileGeneric, GXDLMSRegister
+from gurux_dlms.objects import (
+    GXDLMSAssociationLogicalName,
+    GXDLMSClock,
+    GXDLMSData,
+    GXDLMSDisconnectControl,
+    GXDLMSProfileGeneric,
+    GXDLMSRegister,
+)
 
 from connectors.simulator.config import DAY_MS, FleetConfig
 from connectors.simulator.fleet import Fleet
@@ -239,3 +247,21 @@ async def test_two_clients_at_once_have_associations_of_their_own(tmp_path: Path
         async with Session(fleet, plan) as first, Session(fleet, plan, client=16) as second:
             assert (await second.ask(second.client.read(GXDLMSRegister(IMPORT), 2))).error == 3
             assert len(await first.rows(DAY, DAY + DAY_MS - 1000)) == 96
+
+
+async def test_a_relay_moves_when_it_is_told_to_and_the_truth_has_it(tmp_path: Path) -> None:
+    relay = GXDLMSDisconnectControl("0.0.96.3.10.255")
+    async with a_fleet(tmp_path) as fleet:
+        plan = next(plan for plan in fleet.plans if not plan.model.udp and not plan.model.open)
+        async with Session(fleet, plan) as session:
+            states = [await session.read(relay, 3)]
+            for method in (relay.remoteDisconnect, relay.remoteDisconnect, relay.remoteReconnect):
+                reply = await session.ask(method(session.client))
+                assert reply.error == 0
+                states.append(await session.read(relay, 3))
+        async with Session(fleet, plan, client=16) as public:
+            assert (await public.ask(relay.remoteDisconnect(public.client))).error != 0
+    assert [int(state) for state in states] == [1, 0, 0, 1]
+    lines = [json.loads(line) for line in (tmp_path / "truth.jsonl").read_text().splitlines()]
+    moves = [line["connected"] for line in lines if line["t"] == "relay" and line["meter"] == plan.id]
+    assert moves == [False, True]

@@ -1,0 +1,151 @@
+"""Whether a job may move a relay or change a meter, asked of the job's own bytes: before anyone connects, and again just
+before it is sent (rule 9: whoever can write to a jobs topic must not be able to cut anyone off).
+
+Who is an operator and what is frozen or held, every worker reads for itself, operators before controls. As long as it does
+not know all of that, commands wait; they are not refused.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+from confluent_kafka import Message
+
+from connectors.gateway.errors import JobError
+from schemas.ids import event_id
+from schemas.records import Job, Meter, Operation
+from streams.runtime.authority.controls import Controls
+from streams.runtime.authority.jobs import needs_proof, verify_job
+from streams.runtime.authority.operators import Operators, roots_of
+from streams.runtime.authority.policy import Policy
+from streams.runtime.authority.policy_file import PolicyError, load_policy
+from streams.runtime.authority.refusals import Proven, Refusal
+from streams.runtime.authority.verify import Around
+from streams.runtime.errors import FatalError
+from streams.runtime.follow import Follower
+from streams.runtime.service import Runtime
+
+OPERATORS, CONTROLS = "hes.operators", "hes.controls"
+FORGED = frozenset(
+    ("unsigned", "signature-form", "signature-invalid", "request-unreadable", "environment-other", "operator-unknown",
+     "operator-revoked", "operator-expired", "role-missing", "decision-unreadable", "decision-other-request",
+     "decision-other-target", "decision-self", "decision-late", "decision-repeated", "decision-missing",
+     "decision-rejected", "authorization-invalid", "job-unproven", "job-other", "job-misplaced", "job-replayed",
+     "target-unknown", "argument-invalid", "kind-not-allowed")
+)  # fmt: skip
+"""Refusals that `streams/commands` would not have issued a job for: somebody else wrote it, or altered it."""
+ANOTHERS = frozenset(
+    ("unsigned", "signature-form", "signature-invalid", "request-unreadable", "decision-unreadable",
+     "decision-other-request", "decision-other-target", "decision-self", "decision-late", "decision-repeated",
+     "decision-missing", "decision-rejected", "job-unproven", "job-other", "job-misplaced")
+)  # fmt: skip
+"""Those that no job of `streams/commands` can come to have: whatever command such a job names, it is none of its jobs."""
+_MOST_REFUSED = 1_000
+
+
+class Proofs(Protocol):
+    """What the worker asks."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether operators and controls are known: before that, commands wait."""
+
+    def proven(self, job: Job, meter: Meter, now_ms: int) -> Proven:
+        """What proves the job. Raises `JobError` with the refusal's code."""
+
+
+def concerned(job: Job) -> bool:
+    """Whether a job moves a relay or changes a meter: whatever is not known to be harmless. Firmware goes by campaigns,
+    which prove themselves otherwise.
+    """
+    return job.operation is not Operation.FIRMWARE_TRANSFER and needs_proof(job)
+
+
+def prove(around: Around, job: Job, meter: Meter, now_ms: int) -> Proven:
+    """What proves the job. Raises `JobError` with the refusal's code."""
+    found = verify_job(around, job, meter, now_ms)
+    if isinstance(found, Refusal):
+        raise refused(found.code, found.detail)
+    # A result is told by its job's id, so nobody may make one up; whoever has the request's bytes knows it.
+    if job.id != event_id("Job", found.request.id, found.digest, job.meter_id, job.attempt):
+        raise refused("job-other", f"job {job.id} has not the id that follows from its request, meter and attempt")
+    return found
+
+
+def refused(code: str, detail: str) -> JobError:
+    """A refusal as the end of a job."""
+    return JobError(code, f"{detail}; nothing was sent to the meter", alarm=code in FORGED)
+
+
+class Authority:
+    """See `Proofs`: hes.operators and hes.controls, followed."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        settings = runtime.settings
+        try:
+            roots = roots_of(settings.commands.root_key)
+            self.policy: Policy = load_policy(settings.commands.policy_file)
+        except (ValueError, PolicyError) as error:
+            raise FatalError(f"commands.root_key or commands.policy_file is wrong: {error}") from error
+        self._runtime = runtime
+        self._operators = Operators(runtime.codec, settings.environment, roots)
+        self._controls = Controls(runtime.codec, settings.environment, self._operators, self.policy)
+        self._around = Around(runtime.codec, settings.environment, self.policy, self._operators, self._controls)
+        self._refused: list[bytes | None] = []
+        self._lock = threading.Lock()
+        self._following = [Follower(runtime, OPERATORS, self._operators_came)]
+        self._log = structlog.get_logger("authority")
+        self._controlling = Follower(runtime, CONTROLS, self._controls_came)
+        if not roots:
+            self._log.warning("no-root-key", reason="nobody is an operator, so nothing that changes a meter is done")
+
+    @property
+    def ready(self) -> bool:
+        """See `Proofs`."""
+        return len(self._following) > 1 and self._controlling.caught_up
+
+    def proven(self, job: Job, meter: Meter, now_ms: int) -> Proven:
+        """See `Proofs`."""
+        return prove(self._around, job, meter, now_ms)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._following[0].start()
+
+    def check(self) -> None:
+        """To be called now and then: raises what ended a thread, and goes on to controls once operators are known."""
+        for follower in self._following:
+            follower.check()
+        if len(self._following) == 1 and self._following[0].caught_up:
+            self._following.append(self._controlling)
+            self._controlling.start()
+
+    def stop(self) -> None:
+        """Stop reading."""
+        for follower in self._following:
+            follower.stop()
+
+    def _operators_came(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            found = self._operators.apply(message.value())
+            if isinstance(found, Refusal):
+                self._log.warning("operator-refused", code=found.code, reason=found.detail, offset=message.offset())
+        with self._lock:
+            again, self._refused = self._refused, []
+        self._apply(again)
+
+    def _controls_came(self, messages: Sequence[Message]) -> None:
+        self._apply([message.value() for message in messages])
+
+    def _apply(self, values: Sequence[bytes | None]) -> None:
+        """Controls in their order. One that is refused is tried again when operators come: theirs may be on its way."""
+        now = self._runtime.clock.now_ms()
+        with self._lock:
+            for value in values:
+                found = self._controls.apply(value, now)
+                if isinstance(found, Refusal):
+                    self._log.warning("control-refused", code=found.code, reason=found.detail)
+                    self._refused = [*self._refused, value][-_MOST_REFUSED:]

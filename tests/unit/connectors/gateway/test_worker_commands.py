@@ -1,0 +1,130 @@
+"""Commands among the jobs of a worker: they wait until they can be judged, and end in what hes.intents has of them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connectors.gateway.errors import JobError
+from connectors.gateway.intake import URGENT
+from connectors.gateway.proofs import refused
+from schemas.records import Alarm, CommandIntent, CommandRequest, Job, Meter, Operation, Outcome
+from schemas.signatures import digest
+from streams.runtime.authority.refusals import Proven
+from tests.unit.connectors.gateway.builders import NOW
+from tests.unit.connectors.gateway.meters import Network
+from tests.unit.connectors.gateway.test_deeds import Desk
+from tests.unit.connectors.gateway.test_worker import Bench, job, registered
+
+COMMAND = job(Operation.DISCONNECT, request=b"request", deadline=NOW + 30_000, caused_by="c1")
+INTENT = CommandIntent(
+    meter_id="m1", digest=b"", command_id="c1", job_id="j1", record=f"{URGENT}/0/0", at=NOW - 60_000, before="connected",
+    expires=NOW + 3_600_000,
+)  # fmt: skip
+
+
+class Nowhere(Network):
+    """No meter can be reached."""
+
+    async def connect(self, _factory: Any, _address: Any) -> None:
+        raise ConnectionRefusedError(111, "refused")
+
+
+class Proving:
+    """Believes everything, or nothing."""
+
+    def __init__(self) -> None:
+        self.ready, self.refusal = True, ""
+
+    def proven(self, _job: Job, _meter: Meter, _now_ms: int) -> Proven:
+        if self.refusal:
+            raise refused(self.refusal, "no")
+        return Proven(CommandRequest(id="c1"), b"", "disconnect", ("bob",), "", NOW + 3_600_000)
+
+
+def a_bench(**fields: Any) -> tuple[Bench, Desk, Proving]:
+    bench, desk, proving = Bench(registered(), network=Nowhere({}), **fields), Desk(), Proving()
+    desk.intents._clock = bench.clock
+    commands = replace(desk.commands, clock=bench.clock, proofs=proving)
+    bench.worker._tools = replace(bench.worker._tools, commands=commands)
+    return bench, desk, proving
+
+
+def known(desk: Desk, **fields: Any) -> None:
+    """What an earlier worker left."""
+    intent = replace(INTENT, digest=digest(COMMAND.request), **fields)
+    desk.shared.intents[intent.meter_id, intent.digest] = intent
+
+
+async def settle(bench: Bench, seconds: float = 2.0) -> None:
+    """Threads of the ledger come to their end, too."""
+    for _ in range(20):
+        await bench.run(seconds / 20)
+        await asyncio.sleep(0.005)
+
+
+async def test_while_nobody_can_judge_it_a_command_waits_beyond_its_deadline() -> None:
+    bench, _, proving = a_bench()
+    proving.ready = False
+    bench.put(COMMAND, lane=URGENT)
+    await settle(bench, 60)
+    assert bench.results() == []
+    proving.ready = True
+    await settle(bench)
+    assert [(result.outcome, result.code) for result in bench.results()] == [(Outcome.EXPIRED, "job-expired")]
+
+
+async def test_how_it_ended_is_told_again_in_the_same_words() -> None:
+    bench, desk, _ = a_bench()
+    known(desk, outcome=Outcome.DONE, detail="as asked", after="disconnected", settled_at=NOW)
+    bench.put(COMMAND, lane=URGENT)
+    await settle(bench)
+    (result,) = bench.results()
+    assert (result.outcome, result.before, result.after, result.detail) == (
+        Outcome.DONE,
+        "connected",
+        "disconnected",
+        "as asked",
+    )
+    assert bench.offsets.finished == ["j1"]
+
+
+async def test_what_may_have_been_sent_is_never_said_to_have_failed_or_expired() -> None:
+    bench, desk, _ = a_bench(attempts=2, retry_first_s=1)
+    known(desk)
+    bench.put(replace(COMMAND, deadline=NOW - 1_000), lane=URGENT)
+    await settle(bench, 20)
+    (result,) = bench.results()
+    assert (result.outcome, result.code) == (Outcome.OUTCOME_UNKNOWN, "outcome-unknown")
+    assert "cannot be reached" in result.detail
+    (kept,) = desk.shared.intents.values()
+    assert kept.outcome is Outcome.OUTCOME_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("code", "alarms", "caused_by"),
+    [("decision-self", ["command-forged"], ""), ("protected", [], "c1"), ("operator-revoked", ["command-forged"], "c1")],
+)
+async def test_a_refusal_names_its_reason_and_a_forgery_is_an_alarm(code: str, alarms: list[str], caused_by: str) -> None:
+    bench, _, proving = a_bench()
+    proving.refusal = code
+    bench.put(COMMAND, lane=URGENT)
+    await settle(bench)
+    (result,) = bench.results()
+    assert (result.outcome, result.code, result.caused_by) == (Outcome.FAILED, code, caused_by)
+    said = [record for record in bench.publisher.records("hes.events.urgent") if isinstance(record, Alarm)]
+    assert [alarm.code for alarm in said] == alarms
+
+
+async def test_without_kafkas_word_nothing_is_told() -> None:
+    bench, desk, proving = a_bench()
+    proving.refusal = "frozen"
+    desk.ledger.failing = [JobError("x", "away"), JobError("x", "away")]
+    bench.put(COMMAND, lane=URGENT)
+    await settle(bench, 0.5)
+    assert bench.results() == []
+    await settle(bench, 5)
+    assert [result.code for result in bench.results()] == ["frozen"]
