@@ -14,8 +14,8 @@ from connectors.protocols.dlms.errors import CODES as DLMS
 from schemas.codec import CODES as CODEC
 from schemas.topology import load
 from schemas.topology_draw import mermaid
-from streams.gaps.outputs import CODES as GAPS
 from streams.followup.errors import CODES as FOLLOWUP
+from streams.gaps.outputs import CODES as GAPS
 from streams.runtime import metrics
 from streams.schedules.rules import CODES as SCHEDULES
 
