@@ -150,6 +150,6 @@ BAD: dict[str, tuple[str, str, Any]] = {
 @pytest.mark.parametrize(("old", "new", "says"), BAD.values(), ids=BAD)
 def test_what_is_wrong_with_json_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
     (tmp_path / "control.json").write_text(GOOD.replace(old, new, 1))
-    with pytest.raises(CommandError, match="Control|control") as error:
+    with pytest.raises(CommandError, match=r"Control|control") as error:
         read_record(tmp_path / "control.json", ("Control",))
     assert says in str(error.value)
