@@ -50,7 +50,7 @@ def test_jobs_end_on_kafka_with_what_the_meters_hold(
     options = worker.Options(jobs=50, meters=30, auth=auth, sessions=20, profile=profile)
     (row,) = rows_of(worker.run_on(*place, options, said.append))
     assert (row["jobs"], row["done"], row["failed"], row["wrong"], row["rows"]) == (50, 50, 0, 0, 50 * 96), said
-    assert row["cpu_ms_a_job"] > row["loop_cpu_ms_a_job"] > 0
+    assert row["cpu_ms_a_job"] >= row["loop_cpu_ms_a_job"] > 0
     if profile is not None:
         assert any(own.function.startswith("connectors.gateway") for own in top(profile, 100))
 
