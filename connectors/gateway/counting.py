@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from connectors.gateway.errors import JobError
 from connectors.protocols.dlms.errors import CipherError
@@ -29,7 +29,7 @@ class Opened:
 
     partition: int
     reserved: dict[Key, int]
-    writer: object = None
+    writer: Any = None
     seen: dict[Key, CountersSeen] = field(default_factory=dict)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,15 +48,16 @@ class FencedTopic:
         self._writers: dict[int, Writer] = {}
         self._locks: dict[int, threading.Lock] = {}
 
-    def open(self, partition: int) -> tuple[Writer, list[Message]]:
-        """Take a partition over, and everything that is in it. Raises KafkaException, `DeliveryError`."""
+    def open(self, partition: int, note: Callable[[Message], None]) -> Writer:
+        """Take a partition over; `note` is given each record that is in it. Raises KafkaException, `DeliveryError`."""
         with self._lock(partition):
             self._writers.pop(partition, None)
             producer = self._producer(partition)
             producer.init_transactions(_PATIENCE_S)
-            messages = list(self._all(partition))
+            for message in self._all(partition):
+                note(message)
             writer = self._writers[partition] = Writer(partition, producer)
-            return writer, messages
+            return writer
 
     def write(self, writer: Writer, records: Sequence[tuple[str, Record | None, int]]) -> None:
         """Key, record (None to forget the key) and time of each: all or none, in Kafka when this returns. `FencedError`

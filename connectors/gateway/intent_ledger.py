@@ -29,13 +29,15 @@ class IntentLedger:
 
     def open(self, partition: int) -> Opened:
         """See `intents.Ledger`. What proves nothing any more is forgotten on the way."""
-        writer, messages = self._topic.open(partition)
         intents: dict[Action, CommandIntent] = {}
-        for message in messages:
+
+        def note(message: Message) -> None:
             if message.value() is not None and (intent := self._read(message)) is not None:
                 intents[intent.meter_id, intent.digest] = intent
             elif message.value() is None:
                 intents.pop(_action_of(message.key() or b""), None)
+
+        writer = self._topic.open(partition, note)
         now = self._runtime.clock.now_ms()
         old = {action: intent for action, intent in intents.items() if now >= intent.expires}
         if old:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from io import StringIO
-from types import SimpleNamespace
-from typing import Any
+from importlib import import_module
+from types import ModuleType
 
 from connectors.cli.bench.measure import repeated
 from connectors.protocols.dlms.ciphering import Keys, cipher, decipher
@@ -37,13 +35,15 @@ def run(seconds: float) -> Iterator[dict[str, object]]:
     if (read.rows, [list(map(int, channel.values)) for channel in read.channels]) != (ROWS, truth()):
         raise AssertionError("the profile is not read as it was written: no figure is worth anything")
     yield repeated(lambda: parse_profile(buffer, _SHAPE), seconds).row("profile 96x4", "hes", ROWS)
-    if (theirs := _gurux(buffer)) is not None:
-        yield repeated(theirs, seconds).row("profile 96x4", "gurux-dlms", ROWS)
+    theirs = _gurux()
+    if theirs is not None:
+        yield repeated(lambda: theirs.parse(buffer), seconds).row("profile 96x4", "gurux-dlms", ROWS)
     sealed = cipher(buffer, _KEYS, _TITLE, 1)
     opened = repeated(lambda: parse_profile(decipher(sealed, lambda _: _KEYS).plain, _SHAPE), seconds)
     yield opened.row("profile 96x4, ciphered", "hes", ROWS)
-    if (decrypt := _gurux_ciphered(sealed)) is not None:
-        yield repeated(decrypt, seconds).row("profile 96x4, ciphered", "gurux-dlms", ROWS)
+    if theirs is not None:
+        open_ = theirs.opener(_KEYS, _TITLE)
+        yield repeated(lambda: open_(sealed), seconds).row("profile 96x4, ciphered", "gurux-dlms", ROWS)
     telegram = push()
     yield repeated(lambda: list(decode_stream(telegram, lambda _: None)), seconds).row("push of 8 registers", "hes", 8)
 
@@ -79,32 +79,11 @@ def _date_time(at: datetime) -> bytes:
     return struct.pack(">HBBBBBBBhB", year, at.month, at.day, weekday, at.hour, at.minute, at.second, 0, 0, 0)
 
 
-def _gurux(buffer: bytes) -> Callable[[], Any] | None:
+def _gurux() -> ModuleType | None:
+    """gurux-dlms as a peer, where it is installed."""
     try:
-        from gurux_dlms import GXByteBuffer  # noqa: PLC0415 - GPL, an extra
-        from gurux_dlms.internal._GXCommon import _GXCommon  # noqa: PLC0415 - GPL, an extra
-        from gurux_dlms.internal._GXDataInfo import _GXDataInfo  # noqa: PLC0415 - GPL, an extra
-    except ModuleNotFoundError:
+        return import_module("connectors.cli.bench.decode_gurux")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "gurux_dlms":
+            raise
         return None
-    return lambda: _GXCommon.getData(None, GXByteBuffer(buffer), _GXDataInfo())
-
-
-def _gurux_ciphered(sealed: bytes) -> Callable[[], Any] | None:
-    try:
-        from gurux_dlms import GXByteBuffer  # noqa: PLC0415 - GPL, an extra
-        from gurux_dlms.AesGcmParameter import AesGcmParameter  # noqa: PLC0415 - GPL, an extra
-        from gurux_dlms.GXCiphering import GXCiphering  # noqa: PLC0415 - GPL, an extra
-        from gurux_dlms.internal._GXCommon import _GXCommon  # noqa: PLC0415 - GPL, an extra
-        from gurux_dlms.internal._GXDataInfo import _GXDataInfo  # noqa: PLC0415 - GPL, an extra
-    except ModuleNotFoundError:
-        return None
-    ciphering = GXCiphering(_TITLE)
-    settings = SimpleNamespace(cipher=ciphering)
-
-    def work() -> Any:
-        parameter = AesGcmParameter(0, _TITLE, _KEYS.ek, _KEYS.ak)
-        with redirect_stdout(StringIO()):  # it tells what it does on stdout
-            plain = GXCiphering.decrypt(settings, parameter, GXByteBuffer(sealed))
-        return _GXCommon.getData(None, GXByteBuffer(plain), _GXDataInfo())
-
-    return work
