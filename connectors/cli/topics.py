@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -33,19 +34,17 @@ class Span:
     from_end: bool = False
     offsets: Mapping[int, int] = field(default_factory=dict)
     """Where to begin in a partition, which counts before everything else."""
+    partitions: frozenset[int] | None = None
+    """Only these; None is all."""
     ended: Callable[[], bool] = bool
     """Asked now and then while following; true ends it."""
 
 
 def read_topic(given: Settings, topic: str, span: Span = Span()) -> Iterator[Message]:
     """Messages of a topic, in order per partition. Ends where the end was when it began, unless it follows."""
-    consumer = Consumer(
-        client_config(given.kafka)
-        | {"group.id": "hes-cli", "enable.auto.commit": False, "enable.partition.eof": True, "client.id": "hes-cli"},
-        logger=logging.getLogger("librdkafka"),
-    )
+    consumer = Consumer(_config(given), logger=logging.getLogger("librdkafka"))
     try:
-        parts = _partitions(consumer, given, topic)
+        parts = [part for part in _partitions(consumer, given, topic) if span.partitions is None or part in span.partitions]
         ends = {part: watermarks(consumer, TopicPartition(topic, part))[1] for part in parts}
         starts = _starts(consumer, topic, parts, span)
         consumer.assign(starts)
@@ -54,6 +53,35 @@ def read_topic(given: Settings, topic: str, span: Span = Span()) -> Iterator[Mes
         raise unreachable(f"Kafka at {given.kafka.bootstrap} does not answer: {error.args[0].str()}") from error
     finally:
         consumer.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a partition holds."""
+
+    records: int
+    since: int | None
+    """The time since when all that was written is there; None where nothing was deleted yet."""
+
+
+def extents(given: Settings, topic: str) -> dict[int, Extent]:
+    """What each partition of a topic holds."""
+    consumer = Consumer(_config(given), logger=logging.getLogger("librdkafka"))
+    try:
+        found: dict[int, Extent] = {}
+        for part in _partitions(consumer, given, topic):
+            low, high = watermarks(consumer, TopicPartition(topic, part))
+            since = None
+            if 0 < low < high:
+                consumer.assign([TopicPartition(topic, part, low)])
+                messages, _ = values_of(consumer.consume(1, _PATIENCE_S))
+                since = messages[0].timestamp()[1] if messages else None
+            found[part] = Extent(high - low, since)
+    except KafkaException as error:
+        raise unreachable(f"Kafka at {given.kafka.bootstrap} does not answer: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+    return found
 
 
 def decoded(given: Settings, messages: Iterator[Message]) -> Iterator[tuple[Message, Record | CodecError]]:
@@ -83,6 +111,11 @@ def watermarks(consumer: Consumer, part: TopicPartition) -> tuple[int, int]:
             time.sleep(0.1)
         else:
             return low, high
+
+
+def _config(given: Settings) -> dict[str, Any]:
+    ours = {"group.id": "hes-cli", "enable.auto.commit": False, "enable.partition.eof": True, "client.id": "hes-cli"}
+    return client_config(given.kafka) | ours
 
 
 def _partitions(consumer: Consumer, given: Settings, topic: str) -> list[int]:

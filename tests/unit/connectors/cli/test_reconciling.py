@@ -1,0 +1,120 @@
+"""Sums against a count by hand, and every way in which two sources can differ."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.cli.reconciling import Expected, Figures, Line, Place, Profile, Received, Span, compare
+from schemas.records import Channel, IntervalReadings, Network, ReadSuccess, Schedule
+
+DAY = Span(86_400_000, 2 * 86_400_000)
+SOURCE = "7/1.0.99.1.0.255/2"
+LOAD = Schedule(id="load", period_s=900)
+SUCCESS = ReadSuccess(segment="dc-1", network=Network.PLC_G3, period_s=900, meters=1, expected=96, arrived=96, complete=1)
+WHOLE = Figures(96, 96, 12_345)
+
+PLAIN = Channel("1.0.1.8.0.255", longs=(1, 2))
+
+
+def reading(**more: Any) -> IntervalReadings:
+    usual: dict[str, Any] = {
+        "meter_id": "m1",
+        "source": SOURCE,
+        "first_end": DAY.start + 900_000,
+        "period_s": 900,
+        "rows": 2,
+    }
+    return IntervalReadings(**(usual | {"channels": (PLAIN,)} | more))
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        pytest.param([reading()], (2, 2), id="plain"),
+        pytest.param([reading(), reading()], (2, 2), id="the same twice counts once"),
+        pytest.param([reading(first_end=DAY.start)], (1, 1), id="what ends at midnight is of the day before"),
+        pytest.param([reading(first_end=DAY.end)], (1, 1), id="and the last of a day ends at the next"),
+        pytest.param([reading(channels=(Channel("a", nullable_longs=(None, 5)),))], (2, 1), id="a row without a value"),
+        pytest.param([reading(channels=(Channel("a", doubles=(math.nan, 1.0)),))], (2, 1), id="no number"),
+        pytest.param([reading(channels=(Channel("a", texts=("", "FF")),))], (2, 1), id="no text"),
+        pytest.param([reading(channels=(PLAIN, replace(PLAIN, obis="b")))], (2, 4), id="two channels"),
+        pytest.param([reading(channels=(PLAIN, replace(PLAIN, attribute=3)))], (2, 4), id="two attributes"),
+        pytest.param([reading(ends=(DAY.start + 1_000, DAY.start + 7_000), period_s=0)], (2, 2), id="irregular rows"),
+    ],
+)  # fmt: skip
+def test_each_end_and_each_point_counts_once(readings: list[IntervalReadings], expected: tuple[int, int]) -> None:
+    received = Received()
+    for each in readings:
+        received.add(each, DAY)
+    ((_, _, figures),) = received.figures([DAY])
+    assert (figures.intervals, figures.points) == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-5, 110), st.integers(1, 4)), max_size=20))
+def test_sums_are_those_of_the_points(parts: list[tuple[int, int, int]]) -> None:
+    received, points = Received(), set()
+    for channel, first, rows in parts:
+        start = DAY.start + first * 900_000
+        one = Channel(f"1.0.{channel}.8.0.255", longs=tuple(range(1, rows + 1)))
+        received.add(reading(first_end=start, rows=rows, channels=(one,)), DAY)
+        every = (start + row * 900_000 for row in range(rows))
+        points |= {(channel, end // 1000) for end in every if DAY.start < end <= DAY.end}
+    found = list(received.figures([DAY]))
+    if not points:
+        assert not found
+        return
+    ((profile, _, figures),) = found
+    assert profile == ("m1", SOURCE)
+    ends = {end for _, end in points}
+    assert figures == Figures(len(ends), len(points), sum(end for _, end in points))
+
+
+def lines(
+    received: dict[Profile, Figures], stored: dict[Profile, Figures], success: ReadSuccess = SUCCESS, of: Schedule = LOAD
+) -> dict[tuple[str, str], Line]:
+    expected = [Expected(of, DAY, (success,))]
+    have, kept = ({(profile, DAY): figures for profile, figures in given.items()} for given in (received, stored))
+    found, _ = compare(expected, DAY, have, kept, lambda _meter: Place("dc-1", "PLC_G3"))
+    return {(line.schedule, line.segment): line for line in found}
+
+
+@pytest.mark.parametrize(
+    ("received", "stored", "agrees"),
+    [
+        pytest.param(WHOLE, WHOLE, True, id="all of it"),
+        pytest.param(WHOLE, replace(WHOLE, points=95), False, id="a point is not stored"),
+        pytest.param(WHOLE, replace(WHOLE, seconds=1), False, id="another point is stored"),
+        pytest.param(replace(WHOLE, intervals=95), WHOLE, False, id="the gap finder counts what is not on the topic"),
+        pytest.param(replace(WHOLE, intervals=97), WHOLE, True, id="more than was expected"),
+        pytest.param(Figures(), WHOLE, False, id="stored and not on the topic"),
+        pytest.param(WHOLE, Figures(), False, id="on the topic and not stored"),
+    ],
+)
+def test_who_does_not_agree_is_told(received: Figures, stored: Figures, agrees: bool) -> None:
+    ((_, line),) = lines({("m1", SOURCE): received}, {("m1", SOURCE): stored}).items()
+    assert line.agrees is agrees
+
+
+def test_missing_is_no_disagreement() -> None:
+    have = replace(WHOLE, intervals=90, points=90)
+    line = lines({("m1", SOURCE): have}, {("m1", SOURCE): have}, replace(SUCCESS, arrived=90))["load", "dc-1"]
+    assert (line.missing, line.agrees) == (6, True)
+
+
+def test_reads_are_counted_without_the_topics_of_intervals() -> None:
+    reads = Schedule(id="billing", period_s=0)
+    line = lines({}, {}, replace(SUCCESS, period_s=0, expected=1, arrived=1), reads)["billing", "dc-1"]
+    assert line.agrees
+
+
+def test_a_profile_that_no_schedule_wants_has_a_line_of_its_own() -> None:
+    other = replace(LOAD, objects=("7/1.0.99.2.0.255/2",))
+    found = lines({("m1", SOURCE): WHOLE}, {("m1", SOURCE): WHOLE}, replace(SUCCESS, expected=0, arrived=0), other)
+    assert found["", "dc-1"].points == 96
+    assert found["load", "dc-1"].points == 0
