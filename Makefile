@@ -73,7 +73,7 @@ lock: setup
 	@$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --no-header --universal --python-version 3.11 \
 	  --extra dev pyproject.toml -o requirements-dev.txt
 	@$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --universal --python-version 3.11 \
-	  --extra clickhouse pyproject.toml -c requirements-dev.txt -o requirements.txt
+	  --extra clickhouse --extra tracing pyproject.toml -c requirements-dev.txt -o requirements.txt
 
 clean:
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,6 +18,7 @@ from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 
 from schemas.avro_writer import Encode, compiled
+from schemas.longs import Longs
 from schemas.records import RECORDS, Record
 from schemas.registry import NAMESPACE, Registry, RegistryError, avsc
 
@@ -220,7 +221,7 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in _names(type(value))}
     if isinstance(value, tuple):
         return [plain(item) for item in value] if value and dataclasses.is_dataclass(value[0]) else list(value)
-    return value
+    return list(value) if isinstance(value, Longs) else value
 
 
 _NAMES: dict[type, tuple[str, ...]] = {}

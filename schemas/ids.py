@@ -19,39 +19,35 @@ def event_id(kind: str, *parts: Part) -> str:
 
     Parts are encoded with their type and length, so `("ab", "c")` and `("a", "bc")` differ, as do 1, 1.0 and "1".
     """
-    octets: list[bytes] = []
-    _add(octets, kind)
-    for part in parts:
-        _add(octets, part)
+    octets = [_known(kind)]
+    _add(octets, parts)
     return hashlib.blake2b(b"".join(octets), digest_size=16, person=b"hes-event-id").hexdigest()
 
 
-def _add(octets: list[bytes], part: Part) -> None:
-    if isinstance(part, tuple):
-        octets.append(b"t%d:" % len(part))
-        if set(map(type, part)) <= _COUNTED:  # a column, mostly: all at once
-            octets.append("".join([f"i{len(digits)}:{digits}" for digits in map(repr, part)]).replace(_NONE, "n0:").encode())
-            return
-        for item in part:
-            _add(octets, item)
-        return
-    if isinstance(part, str):
-        octets.append(_text(part))
-    elif isinstance(part, bytes):
-        octets += (b"b%d:" % len(part), part)
-    elif part is None:
-        octets.append(b"n0:")
-    else:
-        data = repr(part).encode()
-        octets += ((b"f%d:" if isinstance(part, float) else b"i%d:") % len(data), data)
+def _add(octets: list[bytes], parts: tuple[Part, ...]) -> None:
+    for part in parts:
+        if isinstance(part, _REMEMBERED):
+            octets.append(_known(part))
+        elif isinstance(part, bytes):
+            octets += (b"b%d:" % len(part), part)
+        elif isinstance(part, float):
+            octets.append(_encoded(b"f", repr(part)))
+        else:
+            octets.append(b"t%d:" % len(part))
+            _add(octets, part)
 
 
-@lru_cache(maxsize=16_384)
-def _text(part: str) -> bytes:
-    """Names and units come again and again."""
-    data = part.encode()
-    return b"s%d:" % len(data) + data
+_REMEMBERED = (str, int, type(None))
 
 
-_COUNTED = {int, type(None)}
-_NONE = "i4:None"
+@lru_cache(maxsize=16_384, typed=True)
+def _known(part: str | int | None) -> bytes:
+    """Names, units and small numbers come again and again."""
+    if part is None:
+        return b"n0:"
+    return _encoded(b"s", part) if isinstance(part, str) else _encoded(b"i", repr(part))
+
+
+def _encoded(mark: bytes, text: str) -> bytes:
+    data = text.encode()
+    return mark + b"%d:" % len(data) + data

@@ -206,6 +206,8 @@ class Verdict(StrEnum):
     APPROVE = "APPROVE"
     REJECT = "REJECT"
     CANCEL = "CANCEL"
+    PAUSE = "PAUSE"  # a firmware campaign sends nothing until it is resumed
+    RESUME = "RESUME"
 
 
 class OutageKind(StrEnum):
@@ -214,6 +216,38 @@ class OutageKind(StrEnum):
     UNKNOWN = "UNKNOWN"
     OUTAGE = "OUTAGE"
     RESTORATION = "RESTORATION"
+
+
+class OutageScope(StrEnum):
+    """How much of the grid an outage takes."""
+
+    UNKNOWN = "UNKNOWN"
+    PREMISE = "PREMISE"
+    SECTION = "SECTION"  # several premises below one transformer, by a cause of their own
+    TRANSFORMER = "TRANSFORMER"
+    FEEDER = "FEEDER"
+
+
+class OutageStatus(StrEnum):
+    """How an outage stands."""
+
+    UNKNOWN = "UNKNOWN"
+    OPEN = "OPEN"
+    PARTLY_RESTORED = "PARTLY_RESTORED"
+    RESTORED = "RESTORED"
+    FLAPPING = "FLAPPING"  # on and off again and again; held back until it is quiet
+    MERGED = "MERGED"  # it is part of another outage
+    WITHDRAWN = "WITHDRAWN"  # what was heard since says that it is none
+    EXPIRED = "EXPIRED"  # nothing was heard for so long that supply is taken to be back
+    HISTORIC = "HISTORIC"  # it was over long before it was told, such as in an event log
+
+
+class OutageDuration(StrEnum):
+    """Of an interruption, as IEEE 1366 tells them apart: sustained is longer than five minutes."""
+
+    UNKNOWN = "UNKNOWN"
+    MOMENTARY = "MOMENTARY"
+    SUSTAINED = "SUSTAINED"
 
 
 class CampaignState(StrEnum):
@@ -227,6 +261,7 @@ class CampaignState(StrEnum):
     PAUSED = "PAUSED"
     HALTED = "HALTED"
     DONE = "DONE"
+    REJECTED = "REJECTED"  # nobody approved it, or somebody said no
 
 
 class ControlKind(StrEnum):
@@ -406,6 +441,7 @@ class Job:
     request: bytes = b""  # the signed CommandRequest, where rule 9 asks
     decisions: tuple[bytes, ...] = ()  # the signed CommandDecisions, likewise
     target_proof: tuple[bytes, ...] = ()  # from the meter to the decisions' target_root, where they have one
+    signature: bytes = b""  # of the service of commands over all of it, where it has a key (commands.release_key_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -639,6 +675,71 @@ class Campaign:
     parameters: dict[str, str] = field(default_factory=dict)
     updated_at: Millis = 0
     manifest_signature: bytes = b""
+    request: bytes = b""  # the signed CommandRequest that proposed it
+    decisions: tuple[bytes, ...] = ()  # the signed CommandDecisions that approved it
+    target_root: bytes = b""  # root of the hash tree over all its meters, in order
+    meters: int = 0  # that the target means
+    size: int = 0  # octets of the image
+    received_at: Millis = 0
+    expires: Millis = 0  # no transfer is begun after this
+    began_at: Millis | None = None  # the first transfer
+    ended_at: Millis | None = None
+    code: str = ""  # why it stands where it stands, where that is not plain
+    detail: str = ""
+    wave: int = 0  # 0 is the canary
+    waves: int = 0  # how many there are, without the canary
+    activating: bool = False  # where activation has a time of its own: that it has come
+    wave_done_at: Millis | None = None  # when enough meters of the wave had ended; the next one waits from then on
+    steered_at: Millis = 0  # of the last decision that paused, resumed or halted it
+    counts: dict[str, int] = field(default_factory=dict)  # meters by state
+    codes: tuple[str, ...] = ()  # what `CampaignProgress.codes` counts into, from 1
+    ends: tuple[Millis, ...] = ()  # when it is expected to end: the tenth, fiftieth and ninetieth percentile, as planned
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignMeters:
+    """Some of a campaign's meters, on `hes.campaigns`: what does not change any more."""
+
+    id: str = ""  # of the campaign
+    number: int = 0  # of the slice, from 0; slices are in the order of the meters
+    meters: tuple[str, ...] = ()
+    waves: bytes = b""  # an octet a meter: the wave that it belongs to
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignProgress:
+    """Where the meters of a slice stand, on `hes.campaigns`; everything is in the order of the slice's meters."""
+
+    id: str = ""
+    number: int = 0
+    states: bytes = b""  # a letter of streams/firmware/states.py each
+    attempts: bytes = b""  # an octet each: jobs that were sent
+    failures: bytes = b""  # an octet each: jobs that brought nothing, in a row
+    codes: bytes = b""  # an octet each: why, as an index into `Campaign.codes` that begins with 1; 0: nothing was wrong
+    shares: bytes = b""  # an octet each: percent of the image that is in the meter
+    reads: bytes = b""  # an octet each: scheduled reads missed since the activation; 255: one was answered
+    times: bytes = b""  # four octets each, little endian, seconds since 1970: when it came to be so, or is due again
+    at: Millis = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignBudget:
+    """What campaigns have taken of a segment's hours, on `hes.campaigns`."""
+
+    network: Network = Network.UNKNOWN
+    segment: str = ""
+    hours: tuple[int, ...] = ()  # since 1970
+    octets: tuple[int, ...] = ()  # of each
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignLedger:
+    """Up to where everything is in the books of campaigns, on `hes.campaigns`, written together with what it counts."""
+
+    positions: dict[str, int] = field(default_factory=dict)  # topic/partition: the next offset to read
+    sequence: int = 0  # of the last AuditEntry of the chain
+    hash: bytes = b""  # likewise
+    at: Millis = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -665,18 +766,40 @@ class CounterReservation:
 
 @dataclass(frozen=True, slots=True)
 class OutageEvent:
-    """An outage or restoration as the OMS wants it, on `oms.outages`."""
+    """One revision of an outage as the OMS wants it, on `oms.outages`: the latest of an outage says how it stands.
+
+    Every alarm is named by exactly one revision. Lists hold at most 1,000 entries: more alarms make further revisions, more
+    meters are only counted, and an outage of a feeder names transformers and their outages instead of meters and alarms.
+    """
 
     id: str = ""
-    kind: OutageKind = OutageKind.UNKNOWN
-    meters: tuple[str, ...] = ()
+    kind: OutageKind = OutageKind.UNKNOWN  # what the alarms of this revision say; without any, how the outage stands
+    meters: tuple[str, ...] = ()  # all that lost supply in this outage, the first 1,000 by name
     transformer: str = ""
     feeder: str = ""
-    first_time: Millis = 0
-    last_time: Millis = 0
-    confidence: float = 0.0  # 0 to 1
+    first_time: Millis = 0  # supply was lost: the median by the meters' clocks where three or more tell, else the earliest
+    last_time: Millis = 0  # of the latest alarm
+    confidence: float = 0.0  # 0 to 1: that the scope is right
     life_support: bool = False
-    alarms: tuple[str, ...] = ()  # ids of the alarms it rests on
+    alarms: tuple[str, ...] = ()  # ids of the alarms that this revision tells of for the first time
+    outage_id: str = ""  # the same for all revisions of an outage
+    revision: int = 0  # from 1
+    status: OutageStatus = OutageStatus.UNKNOWN
+    scope: OutageScope = OutageScope.UNKNOWN
+    duration: OutageDuration = OutageDuration.UNKNOWN
+    reason: str = ""  # why it is told: alarms, confidence, sustained, flapping, settled, merged, replay and so on
+    premises_known: int = 0  # premises below it; 0 where nobody knows
+    premises_affected: int = 0  # that lost supply, as far as they told
+    premises_out: int = 0  # of these, not heard to be back
+    premises_flapping: int = 0  # of these, on and off again and again
+    meters_back: tuple[str, ...] = ()  # of `meters`, those heard to be back, the first 1,000 by name
+    life_support_out: tuple[str, ...] = ()  # not heard to be back, where somebody's life depends on supply
+    transformers: tuple[str, ...] = ()  # FEEDER: which are out or were, the first 1,000 by name
+    transformers_known: int = 0  # FEEDER: on the feeder; 0 where nobody knows
+    outages: tuple[str, ...] = ()  # FEEDER: the outages of its transformers
+    parent: str = ""  # the feeder's outage that this one is part of
+    merged_into: str = ""  # MERGED: the outage that goes on
+    told_at: Millis = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -710,6 +833,7 @@ class AuditEntry:
     hash: bytes = b""
     code: str = ""  # why something was refused or failed
     digest: bytes = b""  # SHA-256 of the record that this is about, as it stood on its topic
+    chain: str = ""  # whose chain it is an entry of: each fenced writer has one of its own; empty: that of commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -786,6 +910,7 @@ class CommandLedger:
     hash: bytes = b""  # likewise
     openings: dict[str, int] = field(default_factory=dict)  # day/area/name: meters whose supply may have been cut
     at: Millis = 0
+    campaigns: tuple[str, ...] = ()  # ids of the latest requests that are not commands' to decide: firmware
 
 
 @dataclass(frozen=True, slots=True)
@@ -821,6 +946,86 @@ class Opening:
     environment: str = ""  # each has a cap of its own
 
 
+@dataclass(frozen=True, slots=True)
+class FirmwareManifest:
+    """What a firmware image is and which meters it is for, on `hes.images`; signed by the operator who added it."""
+
+    id: str = ""  # SHA-256 of the image, lower-case hex
+    name: str = ""  # of the file that it was added from
+    size: int = 0  # octets
+    vendor: str = ""
+    model: str = ""
+    hardware: tuple[str, ...] = ()  # revisions that it is for; empty: any
+    protocol: Protocol = Protocol.UNKNOWN
+    templates: tuple[str, ...] = ()  # of meters that it is for; empty: any
+    from_versions: tuple[str, ...] = ()  # which may be active before; empty: any
+    to_version: str = ""  # what the meter reports afterwards
+    identifier: bytes = b""  # image identifier, IEC 62056-6-2 class 18
+    vendor_signature: bytes = b""  # what the meter shows for the image; empty: not compared
+    checked: str = ""  # how the file was proven to be the manufacturer's
+    parts: int = 0  # on the topic; 0 where it is fetched by URL
+    part_size: int = 0  # octets of each but the last
+    url: str = ""
+    added_by: str = ""
+    added_at: Millis = 0
+    environment: str = ""
+    signature: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwarePart:
+    """A part of a firmware image, on `hes.images`."""
+
+    image: str = ""
+    number: int = 0  # from 0
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class OutageTold:
+    """How an outage was last told to the OMS."""
+
+    outage_id: str = ""
+    anchor: str = ""  # the alarm (of a feeder: the outage) that it was named after
+    revision: int = 0
+    status: OutageStatus = OutageStatus.UNKNOWN
+    scope: OutageScope = OutageScope.UNKNOWN
+    duration: OutageDuration = OutageDuration.UNKNOWN
+    confidence: float = 0.0
+    affected: int = 0
+    out: int = 0
+    flapping: int = 0
+    first_time: Millis = 0
+    last_time: Millis = 0
+    opened_at: Millis = 0
+    told_at: Millis = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutageState:
+    """What is remembered of the alarms below one transformer, or of one feeder, on `hes.outage-states`; in parts."""
+
+    key: str = ""  # transformer/NAME, meter/ID where the transformer is not known, feeder/NAME
+    part: int = 0
+    transformer: str = ""
+    feeder: str = ""
+    outages: tuple[OutageTold, ...] = ()  # of part 0
+    meters: tuple[str, ...] = ()  # one an alarm, as are the columns that follow
+    alarms: tuple[str, ...] = ()
+    marks: bytes = b""  # an octet each; bit 0: restoration, bit 1: told, bit 2: life support
+    times: bytes = b""  # of the alarms: 8 octets each, big endian, milliseconds since the epoch
+    arrivals: bytes = b""  # likewise, when the head-end had them
+    at: Millis = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutageLedger:
+    """Up to where hes.alarms is in the states, on `hes.outage-states`, written together with what it counts."""
+
+    positions: dict[str, int] = field(default_factory=dict)  # topic/partition: the next offset to read
+    at: Millis = 0
+
+
 Record = (
     Meter
     | SessionFrames
@@ -850,6 +1055,14 @@ Record = (
     | CommandLedger
     | CommandIntent
     | Opening
+    | FirmwareManifest
+    | FirmwarePart
+    | CampaignMeters
+    | CampaignProgress
+    | CampaignBudget
+    | CampaignLedger
+    | OutageState
+    | OutageLedger
 )
 """Whatever may be the value of a Kafka record."""
 

@@ -18,14 +18,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from schemas.codec import Codec, CodecError, expect
-from schemas.records import AuditEntry, CommandDecision, CommandRequest, Control, Operator
+from schemas.records import AuditEntry, CommandDecision, CommandRequest, Control, FirmwareManifest, Job, Operator
 
 _DOMAIN = b"hes-signature-1\0"
 KEY_OCTETS = 32
 """Of a public key."""
-Signed = CommandRequest | CommandDecision | Operator | Control
+Signed = CommandRequest | CommandDecision | Operator | Control | FirmwareManifest | Job
 """What carries a signature."""
-S = TypeVar("S", CommandRequest, CommandDecision, Operator, Control)
+S = TypeVar("S", CommandRequest, CommandDecision, Operator, Control, FirmwareManifest, Job)
 
 CODES = {
     "unsigned": "the record carries no signature, and what it asks needs one; sign it (`hes sign`)",
@@ -108,7 +108,8 @@ def entry_hash(entry: AuditEntry) -> bytes:
     """The hash that chains an audit entry: SHA-256 over its fields but for `hash`, whatever schema carries them.
 
     "hes-audit-1" ‖ 0x00, then id, sequence, at, actor, action, subject, detail, previous_hash, code, digest: each as its
-    length (4 bytes, big endian) and its octets; texts in UTF-8, numbers in decimal.
+    length (4 bytes, big endian) and its octets; texts in UTF-8, numbers in decimal. An entry of a named chain begins with
+    "hes-audit-2" ‖ 0x00 and ends with the chain, so that it is of no other.
     """
     fields = (
         entry.id,
@@ -122,8 +123,8 @@ def entry_hash(entry: AuditEntry) -> bytes:
         entry.code,
         entry.digest,
     )
-    found = hashlib.sha256(b"hes-audit-1\0")
-    for value in fields:
+    found = hashlib.sha256(b"hes-audit-2\0" if entry.chain else b"hes-audit-1\0")
+    for value in (*fields, entry.chain) if entry.chain else fields:
         octets = value if isinstance(value, bytes) else str(value).encode()
         found.update(len(octets).to_bytes(4) + octets)
     return found.digest()

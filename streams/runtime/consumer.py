@@ -16,12 +16,13 @@ from streams.runtime import metrics
 from streams.runtime.errors import FatalError, TemporaryError
 from streams.runtime.kafka import new_consumer, values_of
 from streams.runtime.service import Runtime
+from streams.runtime.tracing import tell_done
 
 Handle = Callable[[Sequence[Message]], None]
 """Takes a batch, in order per partition. May send by the runtime's publisher. Must leave everything as after once when it
 is given the same records twice. Raises `TemporaryError` where trying again can help; poison records it dead-letters."""
 
-_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class BatchLoop:
@@ -53,7 +54,7 @@ class BatchLoop:
             self._consumer.close()
 
     def _take(self, messages: list[Message]) -> None:
-        began = self._runtime.clock.monotonic()
+        began, began_ms = self._runtime.clock.monotonic(), self._runtime.clock.now_ms()
         self._lost.clear()
         for tries in range(1_000_000):
             try:
@@ -62,7 +63,7 @@ class BatchLoop:
             except TemporaryError as error:
                 cause = error.__cause__ or error
                 metrics.RETRIES.labels(type(cause).__name__).inc()
-                pause = _BACKOFF_S[min(tries, len(_BACKOFF_S) - 1)]
+                pause = BACKOFF_S[min(tries, len(BACKOFF_S) - 1)]
                 self._log.warning(
                     "batch-retried", records=len(messages), tries=tries + 1, again_in_s=pause, reason=str(error)
                 )
@@ -73,6 +74,7 @@ class BatchLoop:
         self._commit(messages)
         metrics.BATCH_RECORDS.observe(len(messages))
         metrics.BATCH_SECONDS.observe(self._runtime.clock.monotonic() - began)
+        tell_done(messages, began_ms, self._runtime.clock.now_ms())
         for message in messages:
             metrics.RECORDS_IN.labels(message.topic()).inc()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 
 from confluent_kafka import Message
@@ -116,13 +117,16 @@ class _Share:
         self._limit = limit
         self._seen: deque[tuple[float, int, int]] = deque()  # at, passed, failed
         self._passed = self._failed = 0
+        self._lock = threading.Lock()  # a loop may have several handles
 
     def passed(self, now: float, count: int) -> None:
-        self._add(now, count, 0)
+        with self._lock:
+            self._add(now, count, 0)
 
     def failed(self, now: float, code: str) -> None:
-        self._add(now, 0, 1)
-        limit, total = self._limit, self._passed + self._failed
+        with self._lock:
+            self._add(now, 0, 1)
+            limit, total = self._limit, self._passed + self._failed
         if self._failed > limit.minimum and self._failed > limit.share * total:
             raise TooManyDeadLettersError(
                 f"{self._failed} of {total} records within {limit.window_s:.0f} s became dead letters, the last for {code}; "

@@ -11,13 +11,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # its stubs leave it out
 
 from schemas.codec import CodecError
 from schemas.records import Record
 from schemas.registry import RegistryError
 from streams.runtime.errors import FatalError
-from streams.runtime.kafka import new_consumer
+from streams.runtime.kafka import admin_client, new_consumer
 from streams.runtime.service import Runtime
 
 _RECORDS, _WAIT_S = 5_000, 0.2
@@ -37,6 +46,10 @@ class Follower:
         self._stop = threading.Event()
         self._caught_up = threading.Event()
         self._failed: Exception | None = None
+        self._admin: AdminClient | None = None
+        self._next: dict[int, int] = {}
+        """Up to where records were handed on, by partition."""
+        self._moved = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"follow {topic}", daemon=True)
         self._log = structlog.get_logger("follow")
 
@@ -60,6 +73,25 @@ class Follower:
         self.check()
         return self.caught_up
 
+    def reaches_end(self, seconds: float) -> bool:
+        """Whether everything has been handed on that Kafka has at this moment; waits for it, up to `seconds` and as long
+        again for Kafka's word. From any thread but the follower's own.
+        """
+        if not self.caught_up:
+            return False
+        if self._admin is None:  # the consumer answers no other thread while it is polled
+            self._admin = admin_client(self._runtime.settings.kafka)
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # untyped in its source
+        parts = {TopicPartition(self._topic, number): latest for number in self._next}
+        asked = self._admin.list_offsets(parts, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=seconds)
+        try:
+            ends = {part.partition: found.result(seconds).offset for part, found in asked.items()}
+        except (KafkaException, TimeoutError) as error:
+            self._log.warning("end-unknown", topic=self._topic, reason=str(error))
+            return False
+        with self._moved:
+            return self._moved.wait_for(lambda: all(self._next[part] >= end for part, end in ends.items()), seconds)
+
     def stop(self) -> None:
         """Stop reading, and wait for the thread."""
         self._stop.set()
@@ -73,7 +105,9 @@ class Follower:
             ends: dict[str, Any] = {"enable.partition.eof": True}
             consumer = new_consumer(self._runtime.settings.kafka, group, **ends)
             try:
-                self._read(consumer, self._assign(consumer))
+                behind = self._assign(consumer)
+                self._next = dict.fromkeys(behind, 0)
+                self._read(consumer, behind)
             finally:
                 consumer.close()
         except Exception as error:  # noqa: BLE001 - whatever ends the thread must end the process, by its main thread
@@ -90,18 +124,26 @@ class Follower:
     def _read(self, consumer: Consumer, behind: set[int]) -> None:
         while not self._stop.is_set():
             records: list[Message] = []
-            for message in consumer.consume(_RECORDS, _WAIT_S):
+            reached: dict[int, int] = {}
+            # What comes is handed on at once, with what else is there.
+            first = consumer.poll(_WAIT_S)
+            for message in [] if first is None else [first, *consumer.consume(_RECORDS - 1, 0)]:
                 error = message.error()
                 if error is None:
                     records.append(message)
+                    reached[message.partition() or 0] = (message.offset() or 0) + 1
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the constant's public name
                     behind.discard(message.partition())
+                    reached[message.partition() or 0] = message.offset() or 0
                 elif error.fatal():
                     raise FatalError(f"the consumer of {self._topic} can go on no more: {error.str()}")
                 else:
                     self._log.warning("kafka", topic=self._topic, reason=error.str(), code=error.name())
             if records:
                 self._hand_on(records)
+            with self._moved:
+                self._next |= reached
+                self._moved.notify_all()
             if not behind and not self._stop.is_set():
                 self._caught_up.set()
 

@@ -7,18 +7,31 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import lru_cache
+from itertools import count
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
+from prometheus_client import Counter
 
 from streams.runtime import metrics
 from streams.runtime.errors import DeliveryError, FatalError
+from streams.runtime.lag import EVERY_MS, tell_lag
 from streams.runtime.settings import Kafka
 from streams.runtime.tracing import Headers
 
 Done = Callable[[Exception | None], None]
-"""Called once for a record: with None when the broker has it, else with what went wrong. On the poller's thread."""
+"""Called once for a record: with None when the broker has it, else with what went wrong. On the thread that polls."""
+
+
+class Outgoing(NamedTuple):
+    """A record ready to be sent."""
+
+    topic: str
+    key: str | bytes | None
+    value: bytes | None
+    headers: Headers | None = None
 
 
 def client_config(settings: Kafka) -> dict[str, Any]:
@@ -50,7 +63,7 @@ class Publisher:
     Keys are placed by murmur2, as Java and aiokafka place them: one meter, one partition, whoever writes.
     """
 
-    def __init__(self, settings: Kafka, client_id: str) -> None:
+    def __init__(self, settings: Kafka, client_id: str, **overrides: Any) -> None:
         self._timeout = settings.delivery_timeout_s
         self._failed: Exception | None = None
         self._stop = threading.Event()
@@ -67,7 +80,8 @@ class Publisher:
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 262_144,
                 "delivery.timeout.ms": round(self._timeout * 1000),
-            },
+            }
+            | overrides,
             logger=logging.getLogger("librdkafka"),
         )
 
@@ -85,22 +99,29 @@ class Publisher:
         """
 
         def delivered(error: KafkaError | None, message: Message) -> None:
-            self._delivered(error, message.topic() or topic, done)
+            failure = self._reported(error, message.topic() or topic)
+            if done is not None:
+                done(failure)
+            elif failure is not None:
+                self._failed = self._failed or failure
 
-        waited = 0.0
-        while True:
+        self._produce(Outgoing(topic, key, value, headers), delivered)
+        self._producer.poll(0)
+
+    def send_all(self, records: Sequence[Outgoing], done: Done) -> None:
+        """Queue records (at least one) that are one effect: `done` is called once, when all of them have been reported, with
+        None or the first failure; one that cannot be queued has failed. Reports come when somebody polls.
+        """
+        together = _Together(self._reported, len(records), done)
+        for record in records:
             try:
-                self._producer.produce(topic, key=key, value=value, headers=headers, on_delivery=delivered)
-            except BufferError:
-                self._producer.poll(0.1)
-                waited += 0.1
-                if waited > self._timeout:
-                    raise DeliveryError(f"{topic}: the queue to Kafka stayed full for {self._timeout:.0f} s") from None
-            except KafkaException as error:
-                raise self._translated(topic, error.args[0]) from error
-            else:
-                self._producer.poll(0)
-                return
+                self._produce(record, together)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the record is not sent, and who waits must be told
+                together.report(error)
+
+    def poll(self) -> None:
+        """Serve delivery reports that have come, on this thread."""
+        self._producer.poll(0)
 
     def flush(self) -> None:
         """Wait until the broker has everything; `DeliveryError` where it has not, after the delivery timeout."""
@@ -130,24 +151,63 @@ class Publisher:
         while not self._stop.is_set():
             self._producer.poll(0.1)
 
-    def _delivered(self, error: KafkaError | None, topic: str, done: Done | None) -> None:
+    def _produce(self, record: Outgoing, delivered: Callable[[KafkaError | None, Message], None]) -> None:
+        topic, key, value, headers = record
+        waited = 0.0
+        while True:
+            try:
+                self._producer.produce(topic, value, key, headers=headers, on_delivery=delivered)
+            except BufferError:
+                self._producer.poll(0.1)
+                waited += 0.1
+                if waited > self._timeout:
+                    raise DeliveryError(f"{topic}: the queue to Kafka stayed full for {self._timeout:.0f} s") from None
+            except KafkaException as error:
+                raise self._translated(topic, error.args[0]) from error
+            else:
+                return
+
+    def _reported(self, error: KafkaError | None, topic: str) -> Exception | None:
+        """Count a delivery report; what went wrong, if anything."""
         if error is None:
-            metrics.RECORDS_OUT.labels(topic).inc()
-            if done is not None:
-                done(None)
-            return
+            _acknowledged(topic).inc()
+            return None
         metrics.DELIVERY_FAILURES.labels(topic).inc()
-        failure = self._translated(topic, error)
-        if done is not None:
-            done(failure)
-        else:
-            self._failed = self._failed or failure
+        return self._translated(topic, error)
 
     @staticmethod
     def _translated(topic: str, error: KafkaError) -> Exception:
         if error.fatal():
             return FatalError(f"{topic}: the producer can go on no more: {error.str()}")
         return DeliveryError(f"{topic}: Kafka did not take a record: {error.str()}")
+
+
+class _Together:
+    """What records sent together are reported to, on whatever threads."""
+
+    __slots__ = ("_done", "_failure", "_last", "_reported", "_reports")
+
+    def __init__(self, reported: Callable[[KafkaError | None, str], Exception | None], records: int, done: Done) -> None:
+        self._reported = reported
+        self._reports, self._last = count(1), records
+        self._failure: Exception | None = None
+        self._done = done
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        self.report(self._reported(error, message.topic() or ""))
+
+    def report(self, failure: Exception | None) -> None:
+        """One more; the last one tells."""
+        if failure is not None:
+            self._failure = self._failure or failure
+        if next(self._reports) == self._last:  # counted by the interpreter in one step, so that no thread comes between
+            self._done(self._failure)
+
+
+@lru_cache(maxsize=256)
+def _acknowledged(topic: str) -> Counter:
+    """Looked up once, not for each record."""
+    return metrics.RECORDS_OUT.labels(topic)
 
 
 def new_consumer(settings: Kafka, group: str, *, client_id: str = "", **overrides: Any) -> Consumer:
@@ -161,6 +221,8 @@ def new_consumer(settings: Kafka, group: str, *, client_id: str = "", **override
         "partition.assignment.strategy": "range",
         "session.timeout.ms": round(settings.session_timeout_s * 1000),
         "queued.max.messages.kbytes": 65_536,
+        "statistics.interval.ms": EVERY_MS,
+        "stats_cb": tell_lag,
     }
     if settings.instance_id:
         config["group.instance.id"] = f"{settings.instance_id}-{group}"

@@ -8,6 +8,7 @@ RECORDS_IN = Counter("hes_records_in_total", "Kafka records consumed", ["topic"]
 RECORDS_OUT = Counter("hes_records_out_total", "Kafka records acknowledged by the broker", ["topic"])
 DELIVERY_FAILURES = Counter("hes_delivery_failures_total", "Kafka records that the broker did not acknowledge", ["topic"])
 DEAD_LETTERS = Counter("hes_dead_letters_total", "Dead letters by code", ["code"])
+LAG = Gauge("hes_lag_records", "Records of a topic that this process has yet to take", ["topic"])
 BATCH_RECORDS = Histogram("hes_batch_records", "Records in a batch", buckets=(1, 10, 100, 500, 1_000, 2_000, 5_000, 10_000))
 BATCH_SECONDS = Histogram("hes_batch_seconds", "Seconds from a batch being taken to its commit")
 RETRIES = Counter("hes_retries_total", "Batches taken again because something outside was down", ["cause"])
@@ -16,6 +17,15 @@ CONNECTIONS = Gauge("hes_gateway_connections", "Push connections open")
 PUSHES = Counter("hes_gateway_pushes_total", "Pushes by what became of them", ["outcome"])
 SESSIONS = Gauge("hes_gateway_sessions", "Pull sessions open")
 JOBS = Counter("hes_gateway_jobs_total", "Jobs ended, by outcome and code", ["outcome", "code"])
+SEGMENT_JOBS = Counter(
+    "hes_gateway_segment_jobs_total", "Jobs ended, by network segment and outcome", ["network", "segment", "outcome"]
+)
+STAGE_SECONDS = Histogram(
+    "hes_gateway_stage_seconds",
+    "Seconds of each stage of a job that was done: queue, network, association, meter",
+    ["stage"],
+    buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1_800, 7_200),
+)
 JOB_SECONDS = Histogram("hes_gateway_job_seconds", "Seconds of a pull session, connect to close")
 UNACKNOWLEDGED = Gauge("hes_gateway_unacknowledged", "Pushes and job results that Kafka does not have yet")
 DATAGRAMS_DROPPED = Counter("hes_gateway_datagrams_dropped_total", "Datagrams not read because too much waits for Kafka")
@@ -48,4 +58,19 @@ COMMANDS_LEADS = Gauge("hes_commands_leads", "1 where this process is the one th
 FOLLOWED_UP = Counter("hes_followup_jobs_total", "Jobs that followed an alarm, by rule", ["rule"])
 NOT_FOLLOWED = Counter("hes_followup_passed_total", "Alarms that nothing follows, by rule and why", ["rule", "reason"])
 CLOCKS_WRONG = Counter("hes_followup_clocks_total", "Clocks found wrong, by what was done", ["done"])
+CAMPAIGNS = Gauge("hes_firmware_campaigns", "Firmware campaigns that are not over, by state", ["state"])
+CAMPAIGN_METERS = Gauge("hes_firmware_meters", "Meters of firmware campaigns that are not over, by state", ["state"])
+CAMPAIGN_JOBS = Counter("hes_firmware_jobs_total", "Jobs of firmware campaigns sent, by operation", ["operation"])
+CAMPAIGN_REFUSED = Counter("hes_firmware_refused_total", "Audit entries of campaigns with a code, by code", ["code"])
+CAMPAIGNS_LEADS = Gauge("hes_firmware_leads", "1 where this process is the one that sends")
 FOLLOWUP_WAITING = Gauge("hes_followup_waiting", "Jobs of follow-up whose time has not come")
+OUTAGES_TOLD = Counter(
+    "hes_oms_revisions_total", "Revisions of outages told to the OMS, by scope and reason", ["scope", "reason"]
+)
+OUTAGES_OPEN = Gauge("hes_oms_outages", "Outages that are remembered, by status", ["status"])
+OUTAGE_SECONDS = Histogram(
+    "hes_oms_seconds",
+    "Seconds from an alarm's arrival at the head-end to its outage on oms.outages",
+    buckets=(0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+)
+OUTAGES_LEADS = Gauge("hes_oms_leads", "1 where this process is the one that writes")

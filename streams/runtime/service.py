@@ -8,19 +8,23 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import structlog
 
 from schemas.codec import Codec
 from schemas.records import RECORDS
 from schemas.registry import RegistryError, RemoteRegistry
-from streams.runtime import logging
+from streams.runtime import logging, tracing
 from streams.runtime.clock import Clock, SystemClock
 from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.errors import FatalError, TemporaryError
 from streams.runtime.health import HealthServer
 from streams.runtime.kafka import Publisher
 from streams.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from streams.runtime.spans import Spans
 
 _REGISTRY_PATIENCE_S = 60.0
 
@@ -73,6 +77,7 @@ def run(service: str, settings: Settings, body: Callable[[Runtime], None], *, li
     log = structlog.get_logger("service")
     try:
         runtime = open_runtime(service, settings, limit_dead_letters=limit_dead_letters)
+        spans = _spans(service, settings)
     except (FatalError, TemporaryError) as error:
         log.error("cannot-start", reason=str(error))  # noqa: TRY400 - the sentence says it all; a traceback hides it
         return 3
@@ -83,6 +88,7 @@ def run(service: str, settings: Settings, body: Callable[[Runtime], None], *, li
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    tracing.export_to(spans)
     runtime.health.start()
     log.info("started", pid=os.getpid(), health_port=runtime.health.port, environment=settings.environment)
     try:
@@ -96,9 +102,21 @@ def run(service: str, settings: Settings, body: Callable[[Runtime], None], *, li
     finally:
         runtime.health.not_ready()
         runtime.health.stop()
+        if spans is not None:
+            spans.close()
     runtime.publisher.close()
     log.info("stopped")
     return 0
+
+
+def _spans(service: str, settings: Settings) -> Spans | None:
+    if not settings.tracing.endpoint:
+        return None
+    try:
+        from streams.runtime.spans import Spans  # noqa: PLC0415 - the SDK is an extra
+    except ImportError as error:
+        raise FatalError(f"tracing.endpoint is set, and {error.name} is not installed: install hes[tracing]") from error
+    return Spans(service, settings.environment, settings.tracing)
 
 
 def _codec(settings: Settings, clock: Clock) -> Codec:

@@ -48,8 +48,21 @@ class ClickHouse(BaseModel):
         description="clickhouse://user:password@host:9000 for the native protocol, http://host:8123 for HTTP",
     )
     database: str = "hes"
-    batch_records: int = Field(500, ge=1, le=5_000, description="Kafka records in one insert; a profile is about 200 rows")
-    batch_wait_s: float = 1.0
+    batch_records: int = Field(20_000, ge=1, le=50_000, description="Kafka records in a batch")
+    batch_octets: int = Field(
+        1_500_000, ge=1, le=67_108_864, description="octets of them; a row of a load profile takes about three"
+    )
+    batch_wait_s: float = Field(1.0, gt=0, description="a batch is stored so long after its first record")
+    insert_rows: int = Field(400_000, ge=1, le=500_000, description="rows of an insert; the largest record comes on top")
+    inserts: int = Field(2, ge=1, le=16, description="batches that are stored at once")
+    cluster: str = Field(
+        "", pattern=r"^\w*$", description="a cluster of the server's; the tables are made replicated and distributed on it"
+    )
+    keep_days: dict[str, int] = Field(
+        {}, description="days that a table keeps its rows, such as {intervals = 3650}; others keep them for ever"
+    )
+    rollup_every_s: float = Field(300.0, ge=0, description="how often days that got rows are rolled up; 0 is never")
+    rollup_zone: str = Field("UTC", description="the time zone of their days")
     timeout_s: float = 30.0
 
 
@@ -116,6 +129,9 @@ class Gateway(BaseModel):
     segments: dict[str, Pace] = Field({}, description="the pace of single segments, by name")
     breaker: Breaker = Breaker()
     system_title: str = Field("4845530000000001", pattern="^[0-9A-Fa-f]{16}$", description="ours, the same for all workers")
+    transfer_octets_per_s: int = Field(
+        500_000, ge=1_000, description="octets of firmware a second that one worker puts on all lines together"
+    )
     counter_block: int = Field(1_000, ge=16, le=1_000_000, description="invocation counters reserved at a time")
     counter_raise: int = Field(
         10_000_000, ge=1, description="how far a meter may raise our counter by what it says in clear"
@@ -136,8 +152,13 @@ class Gateway(BaseModel):
 class Split(BaseModel):
     """The splitter."""
 
-    batch_records: int = 2_000
-    batch_wait_s: float = 0.02
+    engine: Literal["plain", "faust"] = Field(
+        "plain", description="librdkafka's consumer, a thread a lane; or a Faust agent a lane, at an eighth of the rate"
+    )
+    batch_records: int = Field(5_000, ge=1, le=50_000)
+    batch_octets: int = Field(4_194_304, ge=1, le=67_108_864, description="octets of a batch")
+    batch_wait_s: float = Field(0.02, gt=0, description="a batch is sent so long after its first record, where it is urgent")
+    bulk_wait_s: float = Field(0.1, gt=0, description="the same for bulk, where fewer and larger batches spare the broker")
     shutdown_s: float = 15.0
 
 
@@ -193,6 +214,12 @@ class Commands(BaseModel):
         "", description="public key (64 hex digits) that makes operators; several by commas while one replaces another"
     )
     policy_file: str = Field("", description="YAML; empty takes the strict policy that ships")
+    releasers: str = Field(
+        "",
+        description="operators with the role `release`, by commas; the gateway then acts on no job that none of them signed",
+    )
+    release_key_file: str = Field("", description="a releaser's private key (PEM): the service of commands signs jobs by it")
+    release_key_passphrase: SecretStr = Field(SecretStr(""), description="of the key file, where it has one")
     batch_records: int = Field(500, ge=1, le=5_000)
     poll_s: float = Field(0.05, gt=0, description="between two looks at the clock while nothing comes")
     urgent_meters: int = Field(50, ge=0, description="a command to more meters goes by the bulk lane, and paced")
@@ -213,6 +240,69 @@ class Followup(BaseModel):
     key_passphrase: SecretStr = Field(SecretStr(""), description="of the key file, where it has one")
     batch_records: int = Field(2_000, ge=1, le=5_000)
     poll_s: float = Field(0.2, gt=0, description="between two looks at the clock while nothing comes")
+
+
+class Oms(BaseModel):
+    """Outages grouped by transformer and feeder."""
+
+    gather_s: float = Field(0.1, gt=0, le=60, description="alarms of so long are grouped and told together")
+    life_support_s: float = Field(0.02, gt=0, description="the same where life support is concerned")
+    near_s: float = Field(120.0, gt=0, description="meters of a transformer that go out no further apart are one outage")
+    again_s: float = Field(300.0, gt=0, description="a meter that loses supply again so soon is still in the same outage")
+    sustained_s: float = Field(300.0, gt=0, description="an interruption longer than this is sustained (IEEE 1366)")
+    flaps: int = Field(3, ge=2, le=50, description="losses of supply of one meter within `flap_s` that are flapping")
+    flap_s: float = Field(600.0, gt=0, description="likewise; it is held back until it was quiet for so long")
+    late_s: float = Field(86_400.0, gt=0, description="what a meter tells later than this is history, and no outage of now")
+    expire_s: float = Field(259_200.0, gt=0, description="an outage of which nothing was heard for so long is over")
+    keep_s: float = Field(86_400.0, gt=0, description="an outage that is over is remembered so long, for what comes late")
+    delivered: float = Field(0.5, gt=0.05, le=0.95, description="share of the last gasps that arrive where supply is lost")
+    arrive_s: float = Field(5.0, gt=0, description="within which about two thirds of those that arrive have arrived")
+    typical_meters: int = Field(10, ge=1, description="below a transformer of which nobody knows how many there are")
+    most_meters: int = Field(
+        2_000, ge=1, description="below one transformer; a name that more meters bear is a placeholder, and groups nothing"
+    )
+    feeder_share: float = Field(0.5, gt=0, le=1, description="of a feeder's transformers that are out: the feeder is")
+    feeder_least: int = Field(3, ge=2, description="but no fewer transformers than this")
+    feeder_every_s: float = Field(1.0, ge=0, description="between two revisions of a feeder's outage")
+    batch_records: int = Field(5_000, ge=1, le=50_000)
+    transaction_timeout_s: float = Field(10.0, ge=1, description="an interrupted write is undone after this at the latest")
+
+
+class Band(BaseModel):
+    """What a segment of an access network carries, and how much of it firmware may take."""
+
+    bits_s: float = Field(gt=0, description="that its meters share")
+    meter_bits_s: float = Field(gt=0, description="at which one meter takes an image where nobody else is served")
+    share: float = Field(gt=0, le=1, description="of bits_s that firmware may take at most")
+    concurrent: int = Field(ge=1, description="transfers at once")
+    reading: float = Field(600.0, ge=0, description="octets a meter and hour that are kept for reading it")
+
+
+class Bands(BaseModel):
+    """What holds for the segments of each access network, where `segments` says nothing else."""
+
+    nb_iot: Band = Field(Band(bits_s=60_000, meter_bits_s=10_000, share=0.1, concurrent=4), description="a cell")
+    rf_mesh: Band = Field(Band(bits_s=100_000, meter_bits_s=10_000, share=0.2, concurrent=8), description="a collector")
+    plc_prime: Band = Field(Band(bits_s=20_000, meter_bits_s=4_000, share=0.3, concurrent=4), description="a concentrator")
+    plc_g3: Band = Field(Band(bits_s=30_000, meter_bits_s=6_000, share=0.3, concurrent=4), description="a concentrator")
+    lorawan: Band = Field(Band(bits_s=300, meter_bits_s=100, share=0.1, concurrent=1, reading=10), description="a gateway")
+    ethernet: Band = Field(Band(bits_s=10_000_000, meter_bits_s=100_000, share=0.5, concurrent=20), description="a switch")
+    unknown: Band = Field(Band(bits_s=20_000, meter_bits_s=4_000, share=0.1, concurrent=1), description="nobody said")
+
+
+class Firmware(BaseModel):
+    """Firmware campaigns. What a campaign's signed terms allow can only lower what is set here."""
+
+    bands: Bands = Bands()
+    segments: dict[str, Band] = Field({}, description="the band of single segments, by name")
+    batch_records: int = Field(500, ge=1, le=5_000)
+    poll_s: float = Field(0.2, gt=0, description="between two looks at the clock while nothing comes")
+    ahead_s: float = Field(30.0, ge=1, le=600, description="a transfer's job is sent so long before its time")
+    restart_s: float = Field(120.0, ge=0, description="kept free before a window ends: the meter restarts with the image")
+    answer_grace_s: float = Field(1_800.0, ge=60, description="past its deadline, before a job counts as unanswered")
+    ping_every_s: float = Field(14_400.0, ge=600, description="a meter that is silent after activation is pinged so often")
+    keep_s: float = Field(7_776_000.0, gt=0, description="ended campaigns stay in the books so long")
+    transaction_timeout_s: float = Field(30.0, ge=1, description="an interrupted write is undone after this at the latest")
 
 
 class DeadLetterLimit(BaseModel):
@@ -238,6 +328,16 @@ class Log(BaseModel):
     format: Literal["json", "console"] = "json"
 
 
+class Tracing(BaseModel):
+    """Where OpenTelemetry spans go, and of which traces."""
+
+    endpoint: str = Field("", description="an OTLP/HTTP collector, such as http://collector:4318; empty is no spans")
+    sample: float = Field(
+        0.01, ge=0, le=1, description="share of the traces, by their ids; one that somebody samples is followed"
+    )
+    timeout_s: float = Field(10.0, gt=0, description="for one export; what is not taken then is dropped")
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -256,9 +356,12 @@ class Settings(BaseSettings):
     schedules: Schedules = Schedules()
     gaps: Gaps = Gaps()
     followup: Followup = Followup()
+    firmware: Firmware = Firmware()
+    oms: Oms = Oms()
     dead_letters: DeadLetterLimit = DeadLetterLimit()
     health: Health = Health()
     log: Log = Log()
+    tracing: Tracing = Tracing()
 
     @classmethod
     def settings_customise_sources(

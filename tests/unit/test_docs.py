@@ -14,9 +14,11 @@ from connectors.protocols.dlms.errors import CODES as DLMS
 from schemas.codec import CODES as CODEC
 from schemas.topology import load
 from schemas.topology_draw import mermaid
+from streams.firmware.codes import CODES as FIRMWARE
 from streams.followup.errors import CODES as FOLLOWUP
 from streams.gaps.outputs import CODES as GAPS
 from streams.runtime import metrics
+from streams.runtime.image_book import CODES as IMAGES
 from streams.schedules.rules import CODES as SCHEDULES
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +33,8 @@ PAGES = {
     "record": RECORD_CODES,
     "codec": CODEC,
     "sink": SINK,
+    "firmware": FIRMWARE,
+    "images": IMAGES,
     "followup": FOLLOWUP,
     "schedules": SCHEDULES,
     "gaps": GAPS,

@@ -8,7 +8,8 @@ Nothing here reads a topic, keeps a private key or writes a record.
     controls    hes.controls as a book: freezes, protected customers, standing authorizations
     policy      which kind of command needs what (YAML; `strict.yaml` holds where the settings name no other)
     targets     what a target means, and the hash tree over a long one
+    terms       what a firmware campaign may do: its signed parameters
     verify      a request with its decisions: proven, waiting for decisions, or refused
     jobs        a job at the gateway: proven or refused
-    chain       the audit chain: the next link, and a walk that finds the first altered or missing one
+    chain       the audit chains: the next link, and a walk that finds the first altered or missing one
 """

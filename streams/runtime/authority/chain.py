@@ -1,8 +1,11 @@
-"""The audit chain: each entry holds the hash of the one before, so that none can be changed, left out or put in unseen."""
+"""The audit chain: each entry holds the hash of the one before, so that none can be changed, left out or put in unseen.
+
+Each fenced writer has a chain of its own on hes.audit, told by `AuditEntry.chain`: two writers could not agree on one end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from schemas.records import AuditEntry
@@ -31,11 +34,13 @@ class Break:
     sequence: int
     """Expected there."""
     what: str
+    chain: str = ""
 
 
 def linked(entry: AuditEntry, after: Link) -> AuditEntry:
     """The entry as the next of the chain. Its id follows from where it stands and what it states."""
-    placed = replace(entry, sequence=after.sequence + 1, previous_hash=after.hash, id=f"{after.sequence + 1:012d}")
+    name = f"{entry.chain}-{after.sequence + 1:012d}" if entry.chain else f"{after.sequence + 1:012d}"
+    placed = replace(entry, sequence=after.sequence + 1, previous_hash=after.hash, id=name)
     return replace(placed, hash=entry_hash(placed))
 
 
@@ -44,16 +49,23 @@ def link_of(entry: AuditEntry) -> Link:
     return Link(entry.sequence, entry.hash)
 
 
-def walk(entries: Iterable[AuditEntry], start: Link = START) -> Iterator[Link | Break]:
-    """The links of a chain, one an entry, until the first break, which is the last that comes."""
-    at = start
+def walk(entries: Iterable[AuditEntry], start: Link = START, chain: str = "") -> Iterator[Link | Break]:
+    """The links of one chain, one an entry, until the first break, which is the last that comes."""
+    for _, found in walk_all((entry for entry in entries if entry.chain == chain), {chain: start}):
+        yield found
+
+
+def walk_all(entries: Iterable[AuditEntry], starts: Mapping[str, Link] = {}) -> Iterator[tuple[str, Link | Break]]:
+    """The links of all chains as they come, each with its chain, until the first break, which is the last that comes."""
+    ends = dict(starts)
     for entry in entries:
+        at = ends.get(entry.chain, START)
         what = _broken(entry, at)
         if what:
-            yield Break(at.sequence + 1, what)
+            yield entry.chain, Break(at.sequence + 1, what, entry.chain)
             return
-        at = link_of(entry)
-        yield at
+        ends[entry.chain] = link_of(entry)
+        yield entry.chain, ends[entry.chain]
 
 
 def _broken(entry: AuditEntry, at: Link) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from schemas.records import Operation
 
-READ, PING, DISCONNECT, LIMIT = "read", "ping", "disconnect", "limit"
+READ, PING, DISCONNECT, LIMIT, FIRMWARE = "read", "ping", "disconnect", "limit", "firmware"
 _KINDS = {
     Operation.READ_REGISTERS: READ,
     Operation.READ_PROFILE: READ,
@@ -21,6 +21,7 @@ _KINDS = {
     Operation.SET_CALENDAR: "set-calendar",
     Operation.SET_PARAMETER: "set-parameter",
     Operation.ROTATE_KEY: "rotate-key",
+    Operation.FIRMWARE_TRANSFER: FIRMWARE,
 }
 KINDS = tuple(dict.fromkeys(_KINDS.values()))
 """Every kind that a policy may speak of."""

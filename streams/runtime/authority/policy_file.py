@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from streams.runtime.authority.kinds import KINDS, acts, cuts
+from streams.runtime.authority.kinds import FIRMWARE, KINDS, acts, cuts
 from streams.runtime.authority.policy import AREAS, CONTROLS, Hours, Kind, Policy
 from streams.runtime.checked_yaml import At, PolicyError, Reader, read_policy_text
 
@@ -79,6 +79,8 @@ class _PolicyReader(Reader):
             )
         if kind and cuts(kind) and not decisions:
             self.fail(at, "lets one person cut off a customer alone; set decisions: 1 or more, and decided-by")
+        if kind == FIRMWARE and not decisions:
+            self.fail(at, "lets one person change the firmware of a fleet alone; set decisions: 1 or more, and decided-by")
         return Kind(
             signed=bool(signed),
             requested_by=requested_by,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from schemas.records import CommandRequest, Operation
 from streams.runtime.authority.targets import is_empty
+from streams.runtime.authority.terms import fault_in_terms
 
 _LONGEST_NAME, _LONGEST_TEXT = 200, 1_000
 _MOST_OBJECTS, _MOST_PARAMETERS, _MOST_METERS = 200, 50, 20_000
@@ -18,7 +19,7 @@ def fault_in(request: CommandRequest) -> str:
     for wrong, sentence in _RULES:
         if wrong(request):
             return sentence
-    return ""
+    return fault_in_terms(request.parameters) if request.operation is Operation.FIRMWARE_TRANSFER else ""
 
 
 def _too_long(request: CommandRequest) -> bool:
@@ -48,6 +49,10 @@ def _is_backwards(request: CommandRequest) -> bool:
     )
 
 
+def _has_range(request: CommandRequest) -> bool:
+    return request.from_time is not None or request.to_time is not None
+
+
 _NEEDS_OBJECTS = (Operation.SET_PARAMETER,)
 _RULES: tuple[tuple[Callable[[CommandRequest], bool], str], ...] = (
     (lambda request: not request.id, "the request has no id; give it one that no other has"),
@@ -68,6 +73,10 @@ _RULES: tuple[tuple[Callable[[CommandRequest], bool], str], ...] = (
     (
         lambda request: request.operation in _NEEDS_OBJECTS and not request.objects,
         "the request names no object to set; name it as class/OBIS/attribute",
+    ),
+    (
+        lambda request: request.operation is Operation.FIRMWARE_TRANSFER and bool(request.objects or _has_range(request)),
+        "a firmware campaign names no objects and no range of time; its parameters say everything: remove them",
     ),
     (_holds_a_key, "the request carries what looks like a key; a rotation names a key by its reference in the key store"),
 )

@@ -15,7 +15,7 @@ from schemas.records import CommandDecision, CommandRequest, Control, Operator, 
 from schemas.signatures import SignatureError, digest, read
 from schemas.signatures import verify as verify_signature
 from streams.runtime.authority.controls import Controls
-from streams.runtime.authority.kinds import acts, cuts, kind_of
+from streams.runtime.authority.kinds import FIRMWARE, acts, cuts, kind_of
 from streams.runtime.authority.operators import Operators
 from streams.runtime.authority.policy import Kind, Policy
 from streams.runtime.authority.refusals import Pending, Proven, Refusal, RefusedError
@@ -50,6 +50,8 @@ class Asked:
     expires: int
 
 
+_STOPS = (Verdict.CANCEL, Verdict.PAUSE)
+"""Whoever asked may do it, and so may all who could have asked or decided; whatever the meters are."""
 NOTHING = Kind(
     signed=True, requested_by=("nobody",), decided_by=("nobody",), decisions=1, expires_ms=0, meters=0, hours=None
 )
@@ -82,6 +84,22 @@ def verify(
         return judge(around, examine(around, request, now_ms), decisions, scope, now_ms)
     except RefusedError as error:
         return error.refusal
+
+
+def verify_decided(
+    around: Around, request: bytes, decisions: Sequence[bytes], scope: Scope, now_ms: int
+) -> Proven | Pending | Refusal:
+    """The same for what claims to be decided: decisions come first, so that what is refused for the hour, a freeze or a
+    protected customer lacks nothing else.
+    """
+    try:
+        asked = examine(around, request, now_ms)
+        found = tally(around, asked, decisions, scope, now_ms)
+        if isinstance(found, Proven):
+            check_allowed(around, asked, scope.places, now_ms)
+    except RefusedError as error:
+        return error.refusal
+    return found
 
 
 def examine(around: Around, value: bytes | None, now_ms: int) -> Asked:
@@ -145,7 +163,7 @@ def vote(around: Around, asked: Asked, value: bytes | None, scope: Scope, now_ms
     operator = _signer(around, value or b"", decision.decided_by, _deciders(asked, decision), now_ms)
     if decision.request_digest != asked.digest or decision.command_id != asked.request.id:
         raise RefusedError("decision-other-request", f"{operator.id} decided on another request; decide on this one")
-    if decision.verdict is Verdict.CANCEL:
+    if decision.verdict in _STOPS:
         return Vote(decision, operator)
     if not _is_of(decision, scope):
         raise RefusedError(
@@ -159,6 +177,11 @@ def vote(around: Around, asked: Asked, value: bytes | None, scope: Scope, now_ms
 def judge(around: Around, asked: Asked, decisions: Sequence[bytes], scope: Scope, now_ms: int) -> Proven | Pending:
     """Whether what the policy asks for is there, for a request that was examined; `RefusedError`."""
     check_allowed(around, asked, scope.places, now_ms)
+    return tally(around, asked, decisions, scope, now_ms)
+
+
+def tally(around: Around, asked: Asked, decisions: Sequence[bytes], scope: Scope, now_ms: int) -> Proven | Pending:
+    """Whether the decisions are what the policy asks for, for a request that was examined; `RefusedError`."""
     votes: list[Vote] = []
     authorization = ""
     for value in decisions:
@@ -212,10 +235,12 @@ def _check_approval(around: Around, asked: Asked, decision: CommandDecision, ope
 
 
 def _deciders(asked: Asked, decision: CommandDecision) -> tuple[str, ...]:
-    """The roles for this verdict: whoever asked may cancel, and so may all who could have asked or decided."""
+    """The roles for this verdict: whoever asked may cancel or pause, and so may all who could have asked or decided."""
     if decision.verdict is Verdict.UNKNOWN:
         raise RefusedError("decision-unreadable", "the decision says neither approve nor reject nor cancel")
-    if decision.verdict is not Verdict.CANCEL:
+    if decision.verdict in (Verdict.PAUSE, Verdict.RESUME) and asked.kind != FIRMWARE:
+        raise RefusedError("decision-unreadable", "only a firmware campaign can be paused and resumed; cancel the command")
+    if decision.verdict not in _STOPS:
         return asked.rules.decided_by
     own = decision.decided_by == asked.request.requested_by
     return () if own else (*asked.rules.decided_by, *asked.rules.requested_by)

@@ -21,7 +21,7 @@ def test_a_fresh_record_bears_no_mark_of_a_replay() -> None:
 @pytest.mark.parametrize("parent", ["", "nonsense", "00-short-1-01"])
 def test_a_trace_starts_where_there_is_no_parent(parent: str) -> None:
     version, trace, span, flags = child_of(parent).split("-")
-    assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
+    assert (version, len(trace), len(span), flags) == ("00", 32, 16, "00")
 
 
 def test_a_trace_goes_on_under_a_new_span() -> None:
@@ -29,6 +29,11 @@ def test_a_trace_goes_on_under_a_new_span() -> None:
     second = child_of(first)
     assert first.split("-")[1] == second.split("-")[1]
     assert first.split("-")[2] != second.split("-")[2]
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_whether_a_trace_is_sampled_goes_on_with_it(flags: str) -> None:
+    assert child_of(f"00-{7:032x}-{8:016x}-{flags}").endswith(f"-{flags}")
 
 
 @pytest.mark.parametrize(

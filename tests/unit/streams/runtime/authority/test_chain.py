@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.records import AuditEntry, Target
-from streams.runtime.authority.chain import START, Break, Link, link_of, linked, walk
+from streams.runtime.authority.chain import START, Break, Link, link_of, linked, walk, walk_all
 from streams.runtime.authority.targets import Proofs, proves, selects
 from tests.unit.streams.runtime.authority.builders import meter
 
@@ -106,3 +106,42 @@ def test_what_is_no_way_proves_nothing(way: tuple[bytes, ...]) -> None:
 )
 def test_what_a_target_means(target: Target, meant: bool) -> None:
     assert selects(target, meter(groups=("b",))) is meant
+
+
+def named_chain(name: str, count: int) -> list[AuditEntry]:
+    entries, at = [], START
+    for number in range(count):
+        entry = linked(AuditEntry(at=number, actor="bob", action="act", subject=f"c{number}", chain=name), at)
+        entries.append(entry)
+        at = link_of(entry)
+    return entries
+
+
+OTHERS = named_chain("firmware", 3)
+MIXED = [ENTRIES[0], OTHERS[0], OTHERS[1], ENTRIES[1], ENTRIES[2], OTHERS[2]]
+
+
+def test_chains_of_several_writers_are_walked_each_for_itself() -> None:
+    found = dict(walk_all(MIXED))
+    assert found == {"": link_of(ENTRIES[2]), "firmware": link_of(OTHERS[2])}
+    assert list(walk(MIXED)) == [link_of(entry) for entry in ENTRIES[:3]]
+    assert list(walk(MIXED, chain="firmware")) == [link_of(entry) for entry in OTHERS]
+    assert [entry.id for entry in OTHERS] == ["firmware-000000000001", "firmware-000000000002", "firmware-000000000003"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "chain", "says"),
+    [
+        ([*MIXED[:1], *MIXED[2:]], "firmware", "entries 1 to 1 are missing"),
+        ([*MIXED[:3], *MIXED[4:]], "", "entries 2 to 2 are missing"),
+        ([*MIXED[:2], replace(OTHERS[1], chain="")], "", "was altered"),
+        ([ENTRIES[0], replace(ENTRIES[1], chain="firmware")], "firmware", "was altered"),
+        ([*MIXED, OTHERS[2]], "firmware", "stands a second time"),
+    ],
+    ids=["left out of one", "left out of the other", "moved to another", "moved the other way", "doubled"],
+)
+def test_an_entry_of_one_chain_is_of_no_other(entries: list[AuditEntry], chain: str, says: str) -> None:
+    *_, (name, broken) = walk_all(entries)
+    assert isinstance(broken, Break)
+    assert (name, broken.chain) == (chain, chain)
+    assert says in broken.what

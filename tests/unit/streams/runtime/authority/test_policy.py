@@ -35,6 +35,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "no time": ("decide-within: 24h", "decide-within: soon", "decide-within: is 'soon'; write such as 90s, 10m, 7d"),
     "a count below zero": ("    meters: 50", "    meters: -1", "write a whole number from 0"),
     "alone": ("    decisions: 1\n", "", "lets one person cut off"),
+    "firmware alone": ("decisions: 1, expires: 84d", "expires: 84d", "lets one person change the firmware of a fleet"),
     "unsigned": ("reconnect: {requested-by:", "reconnect: {signed: false, requested-by:", "what changes a meter is signed"),
     "no role": ("decided-by: [supervisor]", "decided-by: []", "must be a list of roles"),
     "twice": ("protected: refuse", "protected: refuse\nprotected: allow", "protected: stands twice"),

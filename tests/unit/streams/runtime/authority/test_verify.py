@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from schemas.records import CommandRequest, ControlKind, Job, Operation, Target, Verdict
+from schemas.records import CommandRequest, ControlKind, Job, Operation, Operator, Target, Verdict
 from schemas.signatures import public_key, signed
-from streams.runtime.authority.jobs import needs_proof, verify_job
+from streams.runtime.authority.jobs import needs_proof, verify_job, verify_release
 from streams.runtime.authority.policy import Hours
 from streams.runtime.authority.refusals import CODES, Pending, Proven, Refusal, RefusedError
 from streams.runtime.authority.targets import Proofs
@@ -68,7 +68,7 @@ CASES: dict[str, tuple[bytes, tuple[bytes, ...], Around, str]] = {
     "for another environment": (asks(environment="other"), (), world(), "environment-other"),
     "signed for another environment": (sign(request(), "alice", "other"), (), world(), "signature-invalid"),
     "no role": (asks(by="intern"), (), world(), "role-missing"),
-    "a kind that no policy knows": (asks(operation=Operation.FIRMWARE_TRANSFER), (), world(), "kind-not-allowed"),
+    "a kind that no policy knows": (asks(operation=Operation.UNKNOWN), (), world(), "kind-not-allowed"),
     "no target": (sign(request(target=Target()), "alice"), (), world(), "argument-invalid"),
     "a key in the parameters": (
         asks(operation=Operation.ROTATE_KEY, parameters={"key": "00112233445566778899AABBCCDDEEFF"}),
@@ -227,7 +227,7 @@ GOOD = job(ASKED, (decides(ASKED),))
 JOBS: dict[str, tuple[Job, str]] = {
     "no proofs": (job(b"", ()), "job-unproven"),
     "no decision": (job(ASKED, ()), "decision-missing"),
-    "another meter": (replace(GOOD, meter_id="m2"), "target-unknown"),
+    "another meter": (replace(GOOD, meter_id="m2"), "decision-other-target"),
     "another operation": (replace(GOOD, operation=Operation.LIMIT), "job-other"),
     "other parameters": (replace(GOOD, parameters={"output": "2"}), "job-other"),
     "other objects": (replace(GOOD, objects=("70/0.1.96.3.10.255/1",)), "job-other"),
@@ -244,6 +244,43 @@ def test_a_job_at_the_gateway_is_refused(given: Job, code: str) -> None:
     found = verify_job(world(), given, meter(given.meter_id), NOW)
     assert isinstance(found, Refusal)
     assert found.code == code
+
+
+RELEASED = sign(GOOD, "service")
+RELEASES: dict[str, tuple[bytes, str]] = {
+    "as it was written": (RELEASED, ""),
+    "not signed": (CODEC.encode(GOOD), "carries no signature"),
+    "another deadline": (altered(RELEASED, deadline=NOW), "not of this key"),
+    "other decisions": (altered(RELEASED, decisions=()), "not of this key"),
+    "for another environment": (sign(GOOD, "service", "elsewhere"), "not of this key"),
+    "by somebody who may decide": (sign(GOOD, "bob"), "not of this key"),
+    "no job": (ASKED, "is no Job"),
+    "no record": (b"", ""),
+}
+
+
+@pytest.mark.parametrize(("value", "why"), RELEASES.values(), ids=RELEASES)
+def test_a_job_is_released_by_the_service_of_commands(value: bytes, why: str) -> None:
+    around = world()
+    assert isinstance(around.operators.apply(operator("service", ("release",))), Operator)
+    found = verify_release(around, value, ("service",), NOW)
+    if value == RELEASED:
+        assert found is None
+    else:
+        assert isinstance(found, Refusal)
+        assert found.code == "job-unreleased"
+        assert why in found.detail
+    assert verify_release(around, value, (), NOW) is None  # where nobody asks
+
+
+def test_who_releases_must_have_the_role_and_be_good_now_and_may_be_one_of_two() -> None:
+    around = world()
+    for name, roles in {"new": ("release",), "service": ("release",), "boss": ("meter-operator",)}.items():
+        around.operators.apply(operator(name, roles))
+    assert verify_release(around, RELEASED, ("new", "service"), NOW) is None
+    assert verify_release(around, sign(GOOD, "boss"), ("boss",), NOW) is not None
+    around.operators.apply(operator("service", ("release",), version=2, revoked=True))
+    assert verify_release(around, RELEASED, ("new", "service"), NOW) is not None
 
 
 def test_a_job_at_the_gateway_is_proven() -> None:
