@@ -5,18 +5,23 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
+from queue import SimpleQueue
 from typing import Any
 
 from confluent_kafka import Message
 
-from connectors.clickhouse.intervals import interval_columns
+from connectors.clickhouse.columns import Columns
+from connectors.clickhouse.interval_batch import IntervalBatch
 from connectors.clickhouse.service import prepare
 from connectors.clickhouse.sink import Sink
 from connectors.clickhouse.store import Address, Store
+from schemas.avro_columns import ColumnReader
 from schemas.codec import Codec
 from schemas.records import Cause, Channel, IntervalReadings
-from schemas.registry import MemoryRegistry
+from schemas.registry import MemoryRegistry, avsc
+from streams.runtime.settings import ClickHouse
 
 _TOPIC = "hes.readings.intervals"
 _PERIOD_S = 900
@@ -30,15 +35,17 @@ def bench_sink(
     channels: int,
     store: Store,
     *,
+    others: Sequence[Store] = (),
     database: str = "hes_bench",
-    batch_records: int = 500,
+    batch_records: int = 0,
     peer: Address | None = None,
 ) -> dict[str, float | int]:
-    """Store load profiles in a database of its own, which is dropped before and after.
+    """Store load profiles in a database of its own, which is dropped before and after; batches go to `store` and `others` at
+    once, as the service has it. `batch_records` 0 takes about what the service takes.
 
-    Gives `rows`, and of the whole (`sink_`), of decoding Avro alone (`decode_`) and of making columns alone (`columns_`)
-    the seconds, this process's CPU seconds and the rows a second. With a native server as `peer`, `driver_` is the insert
-    of the same columns by clickhouse-driver itself: no Avro, no columns to make.
+    Gives `rows`, and of the whole (`sink_`), of columns made of Avro alone (`columns_`), and of fastavro's decoding alone
+    (`fastavro_`) the seconds, this process's CPU seconds and the rows a second. With a native server as `peer`, `driver_` is
+    the insert of the same columns by clickhouse-driver itself: no Avro, no columns to make.
     """
     codec = Codec(MemoryRegistry())
     readings = profiles(records, rows_per_record, channels)
@@ -46,25 +53,37 @@ def bench_sink(
         Message(topic=_TOPIC, partition=0, offset=offset, key=reading.meter_id.encode(), value=codec.encode(reading))
         for offset, reading in enumerate(readings)
     ]
-    batches = [messages[at : at + batch_records] for at in range(0, records, batch_records)]
-    groups = [readings[at : at + batch_records] for at in range(0, records, batch_records)]
-    rows = records * rows_per_record * channels
+    rows, octets = records * rows_per_record * channels, sum(len(message.value() or b"") for message in messages)
+    size = batch_records or max(1, min(records, records * ClickHouse().batch_octets // octets))
+    batches = [messages[at : at + size] for at in range(0, records, size)]
     store.execute(f"DROP DATABASE IF EXISTS {database}")
     prepare(store, database)
     try:
-        sink = Sink(store, codec, _NoLetters(), database)
-        figures: dict[str, float | int] = {"rows": rows, "records": records}
-        figures["avro_bytes"] = sum(len(message.value() or b"") for message in messages)
-        figures |= _timed("sink", rows, batches, sink.handle)
+        figures: dict[str, float | int] = {"rows": rows, "records": records, "avro_bytes": octets}
+        sinks: SimpleQueue[Sink] = SimpleQueue()
+        for one in (store, *others):
+            sinks.put(Sink(one, codec, _NoLetters(), database))
+
+        def handle(batch: Sequence[Message]) -> None:
+            sink = sinks.get()
+            sink.handle(batch)
+            sinks.put(sink)
+
+        figures |= _timed("sink", rows, batches, handle, threads=1 + len(others))
         stored = store.query(f"SELECT count() FROM {database}.intervals").rows[0][0]  # noqa: S608 - a name from the code
         if stored != rows:
             raise AssertionError(f"{rows} rows were sent and {stored} are stored")
-        figures |= _timed("decode", rows, batches, lambda batch: [codec.decode(message.value()) for message in batch])
-        figures |= _timed("columns", rows, groups, lambda group: interval_columns(group, "intervals"))
+        reader = ColumnReader(codec.id_of(IntervalReadings), avsc(IntervalReadings.__name__))
+
+        def columns_of(batch: Sequence[Message]) -> Columns:
+            return IntervalBatch(reader.read([message.value() for message in batch])).columns(range(len(batch)), "intervals")
+
+        figures |= _timed("columns", rows, batches, columns_of)
+        figures |= _timed("fastavro", rows, batches, lambda batch: [codec.decode(message.value()) for message in batch])
         if peer is not None:
             from connectors.clickhouse.native import plain_insert  # noqa: PLC0415 - clickhouse-driver is an extra
 
-            made = [interval_columns(group, "intervals") for group in groups]
+            made = [columns_of(batch) for batch in batches]
             figures |= _timed("driver", rows, made, lambda columns: plain_insert(peer, f"{database}.intervals", columns))
     finally:
         store.execute(f"DROP DATABASE IF EXISTS {database}")
@@ -101,10 +120,11 @@ def profiles(records: int, rows: int, channels: int) -> list[IntervalReadings]:
     return readings
 
 
-def _timed(name: str, rows: int, batches: Sequence[Any], action: Callable[[Any], Any]) -> dict[str, float]:
+def _timed(name: str, rows: int, batches: Sequence[Any], action: Callable[[Any], Any], threads: int = 1) -> dict[str, float]:
     wall, cpu = time.perf_counter(), time.process_time()
-    for batch in batches:
-        action(batch)
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(action, batches):
+            pass
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     return {f"{name}_seconds": round(wall, 3), f"{name}_cpu_seconds": round(cpu, 3), f"{name}_rows_s": round(rows / wall)}
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -25,8 +26,10 @@ _OVERLOADED = 429, 502, 503, 504  # what a proxy in between says
 class HttpStore:
     """A `Store` on one HTTP connection. Not for several threads."""
 
-    def __init__(self, address: Address, timeout_s: float) -> None:
+    def __init__(self, address: Address, timeout_s: float, more: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`more`: settings of every insert."""
         self._address = address
+        self._more = more
         self._timeout_s = timeout_s
         self._connection: HTTPConnection | None = None
         self._version: Version | None = None
@@ -61,7 +64,7 @@ class HttpStore:
             raise TableError(f"{doing}: {error}; undo what was altered in the table by hand") from error
         query = {"query": f"INSERT INTO {table} ({', '.join(columns)}) FORMAT Native"}
         try:
-            self._post(doing, query | insert_settings(version, token), body)
+            self._post(doing, query | insert_settings(version, token, self._more), body)
         except Exception:
             self._types.pop(table, None)  # it may have been altered: read its types again next time
             raise

@@ -24,7 +24,7 @@ MAX_TEXT = 255
 NO_STATUS, NO_CLOCK_STATUS, NO_DEVIATION = -1, 0xFF, -0x8000
 """What stands where the meter gives none; the last two are COSEM's own (Blue Book, clock)."""
 
-_LAST_SECOND = 2**32 - 1
+LAST_SECOND = 2**32 - 1
 _Ints = npt.NDArray[np.int64]
 
 
@@ -117,7 +117,7 @@ def _check_times(reading: IntervalReadings, rows: int) -> None:
             raise RowError("readings-columns", f"{rows} rows with neither a period nor ends of their own")
         first, last = reading.first_end, reading.first_end + (rows - 1) * reading.period_s * 1000
         odd = first if first % 1000 else 0
-    if not (first >= 0 and last // 1000 <= _LAST_SECOND and 0 <= reading.period_s <= _LAST_SECOND):
+    if not (first >= 0 and last // 1000 <= LAST_SECOND and 0 <= reading.period_s <= LAST_SECOND):
         raise RowError(
             "readings-range", f"ends from {first} to {last} ms, period {reading.period_s} s: 1970 to 2106 is allowed"
         )

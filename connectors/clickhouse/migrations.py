@@ -68,17 +68,20 @@ def migrate(
     database: str,
     migrations: Sequence[Migration] | None = None,
     dialect: Callable[[str], str] = str,
+    spread: Callable[[str], Sequence[str]] = lambda sql: (sql,),
 ) -> list[str]:
     """Apply what is missing; the names of what was applied now.
 
-    `dialect` may rewrite each statement for a server that speaks an older SQL. `FatalError` where an applied file was
-    changed. A server that is ahead of this release is left alone: migrations only add, so that a release can be taken back.
+    `dialect` may rewrite each statement for a server that speaks an older SQL, `spread` for a cluster. `FatalError` where an
+    applied file was changed. A server that is ahead of this release is left alone: migrations only add, so that a release
+    can be taken back.
     """
     if not re.fullmatch(r"[A-Za-z_]\w*", database):
         raise FatalError(f"clickhouse.database must be a plain name of letters, digits and underscores, not {database!r}")
     migrations = shipped() if migrations is None else migrations
-    store.execute(f"CREATE DATABASE IF NOT EXISTS {database}")
-    store.execute(dialect(_JOURNAL.replace("{database}", database)))
+    for statement in (f"CREATE DATABASE IF NOT EXISTS {database}", _JOURNAL.replace("{database}", database).strip()):
+        for part in spread(statement):
+            store.execute(dialect(part))
     rows = store.query(f"SELECT number, name, checksum FROM {database}.schema_migrations").rows  # noqa: S608 - a plain name, see above
     applied = {number: (name, checksum) for number, name, checksum in rows}
     done = []
@@ -87,7 +90,8 @@ def migrate(
             _unchanged(migration, database, *applied[migration.number])
             continue
         for statement in migration.statements(database):
-            store.execute(dialect(statement))
+            for part in spread(statement):
+                store.execute(dialect(part))
         store.execute(
             f"INSERT INTO {database}.schema_migrations (number, name, checksum) SELECT %(number)s, %(name)s, %(checksum)s",
             {"number": migration.number, "name": migration.name, "checksum": migration.checksum},

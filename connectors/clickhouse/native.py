@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,10 @@ logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
 class NativeStore:
     """A `Store` on one TCP connection. Not for several threads."""
 
-    def __init__(self, address: Address, timeout_s: float) -> None:
+    def __init__(self, address: Address, timeout_s: float, more: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`more`: settings of every insert."""
         self.address = address
+        self._more = more
         self._client = _BlockClient(
             address.host,
             port=address.port,
@@ -72,7 +75,7 @@ class NativeStore:
         with self._translated(doing):
             try:
                 sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES"
-                return int(self._client.execute(sql, [columns], settings=insert_settings(version, token)))
+                return int(self._client.execute(sql, [columns], settings=insert_settings(version, token, self._more)))
             except ColumnError as error:
                 raise TableError(f"{doing}: {error}; undo what was altered in the table by hand") from error
 

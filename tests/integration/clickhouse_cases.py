@@ -19,6 +19,7 @@ from schemas.records import (
     CommandState,
     DeadLetter,
     IntervalReadings,
+    Meter,
     Operation,
     Record,
     Register,
@@ -62,8 +63,8 @@ class Loaded:
     store: Store
     database: str
 
-    def sink(self, *records: Record, first: int = 0) -> list[tuple[str, int]]:
-        """Take a batch; code and offset of the dead letters."""
+    def sink(self, *records: Record | bytes, first: int = 0) -> list[tuple[str, int]]:
+        """Take a batch, of records or of values as they are; code and offset of the dead letters."""
         runtime, publisher, _ = fake_runtime("clickhouse")
         messages = [fake_message(record, at=first + at) for at, record in enumerate(records)]
         Sink(self.store, CODEC, runtime.dead_letters, self.database).handle(messages)
@@ -176,6 +177,41 @@ class SinkCases:
         loaded.store.execute(f"DROP TABLE {loaded.database}.alarms")
         with pytest.raises(TableError, match=rf"{loaded.database}\.alarms"):
             loaded.sink(Alarm(id="a"))
+
+    def test_bad_records_in_the_middle_of_a_batch_are_each_named_and_the_rest_is_stored(self, loaded: Loaded) -> None:
+        good = [replace(PROFILE, id=f"e{at}", meter_id=f"m{at:02}") for at in range(20)]
+        whole = CODEC.encode(good[0])
+        bad: list[tuple[Record | bytes, str]] = [
+            (b"\0\xff\xff\xff\xff" + whole[5:], "avro-unknown-schema"),
+            (b"poison", "avro-framing"),
+            (whole[:-9], "avro-body"),
+            (replace(PROFILE, first_end=FIRST_END * 1_000_000), "readings-range"),
+            (replace(PROFILE, read_at=-1), "readings-range"),
+            (replace(PROFILE, clock_statuses=(256,)), "readings-range"),
+            (replace(PROFILE, rows=4), "readings-columns"),
+            (Alarm(id="far", meter_id="m1", occurred_at=10_413_792_000_000), "readings-range"),
+            (Meter(id="m1"), "record-unexpected"),
+        ]
+        batch: list[Record | bytes] = list(good)
+        for at, (record, _) in enumerate(bad):
+            batch.insert(2 * at + 1, record)
+        assert loaded.sink(*batch) == [(code, 2 * at + 1) for at, (_, code) in enumerate(bad)]
+        stored = loaded.ask("SELECT meter_id, count() FROM {database}.intervals FINAL GROUP BY meter_id ORDER BY meter_id")
+        assert stored == [(reading.meter_id, len(INTERVALS)) for reading in good]
+
+    def test_wide_batches_store_what_single_records_store(self, loaded: Loaded) -> None:
+        records = [
+            replace(PROFILE, meter_id=f"m{at:02}", channels=(replace(PROFILE.channels[0], longs=(at, -at, at << 40)), *rest))
+            for at, rest in enumerate([(), PROFILE.channels[1:3]] * 6)
+        ]
+        loaded.sink(*records)
+        wide = {table: loaded.rows("*", table, "meter_id, channel, ts") for table in ("intervals", "intervals_float")}
+        for table in wide:
+            loaded.store.execute(f"TRUNCATE TABLE {loaded.database}.{table}")
+        for at, record in enumerate(records):
+            loaded.sink(record, first=100 + at)
+        assert wide == {table: loaded.rows("*", table, "meter_id, channel, ts") for table in wide}
+        assert sum(map(len, wide.values())) == 12 * 3 + 6 * 4
 
     def test_a_wrong_statement_is_refused_and_the_connection_lives(self, loaded: Loaded) -> None:
         with pytest.raises(RefusedError, match="62"):

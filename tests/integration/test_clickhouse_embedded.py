@@ -11,7 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.clickhouse.bench import bench_sink
-from connectors.clickhouse.migrations import Migration, migrate, shipped
+from connectors.clickhouse.cluster import on_cluster
+from connectors.clickhouse.migrations import Migration, columns_of, migrate, shipped
+from connectors.clickhouse.retention import keep
+from connectors.clickhouse.rollups import Rollups
 from connectors.clickhouse.service import prepare
 from connectors.clickhouse.store import Store, open_store
 from schemas.records import (
@@ -259,3 +262,79 @@ def test_the_bench_counts_what_is_stored(store: Store) -> None:
     assert figures["rows"] == 20 * 96 * 4
     assert figures["sink_rows_s"] > 0
     assert store.query("SELECT count() FROM system.databases WHERE name = 'hes_bench'").rows == [(0,)]
+
+
+def rolled(loaded: Loaded, zone: str = "UTC") -> list[tuple[object, ...]]:
+    columns = "meter_id, day, rows, first, last, least, most, toInt64(sum)"
+    return loaded.ask(f"SELECT {columns} FROM {{database}}.daily_rollup FINAL WHERE zone = '{zone}' ORDER BY meter_id, day")  # noqa: S608
+
+
+def test_a_rollup_counts_neither_a_replay_nor_what_was_corrected(loaded: Loaded) -> None:
+    rollups = Rollups(loaded.store, loaded.database, "UTC")
+    day = hourly("m1", MIDNIGHT + 3600, tuple(range(10, 250, 10)))  # 24 values, the last at midnight
+    loaded.sink(day)
+    assert rollups.refresh() == [date(2026, 1, 1)]
+    assert rolled(loaded) == [("m1", date(2026, 1, 1), 24, 10, 240, 10, 240, 3000)]
+    for first in (0, 50):
+        loaded.sink(day, hourly("m2", MIDNIGHT + 3600, (7,)), first=first)  # cut otherwise, so no token drops it
+    corrected = replace(hourly("m1", MIDNIGHT + 2 * 3600, (1000,)), read_at=day.read_at + 1)
+    loaded.sink(corrected, first=90)
+    loaded.sink(day, first=100)
+    assert rollups.refresh() == [date(2026, 1, 1)]
+    expected = [
+        ("m1", date(2026, 1, 1), 24, 10, 240, 10, 1000, 3980),
+        ("m2", date(2026, 1, 1), 1, 7, 7, 7, 7, 7),
+    ]
+    assert rolled(loaded) == expected
+    rollups.refresh()
+    assert rolled(loaded) == expected
+    months = "SELECT meter_id, month, rows, days, first, last, toInt64(sum) FROM {database}.monthly_rollup ORDER BY meter_id"
+    assert loaded.ask(months) == [
+        ("m1", date(2026, 1, 1), 24, 1, 10, 240, 3980),
+        ("m2", date(2026, 1, 1), 1, 1, 7, 7, 7),
+    ]
+
+
+def test_days_are_those_of_the_zone(loaded: Loaded) -> None:
+    loaded.sink(hourly("m1", MIDNIGHT + 3600, tuple(range(10, 250, 10))))
+    assert Rollups(loaded.store, loaded.database, "Europe/Oslo").refresh() == [date(2026, 1, 1), date(2026, 1, 2)]
+    assert [row[1:5] for row in rolled(loaded, "Europe/Oslo")] == [
+        (date(2026, 1, 1), 23, 10, 230),
+        (date(2026, 1, 2), 1, 240, 240),
+    ]
+
+
+def test_a_day_that_has_settled_is_made_once(loaded: Loaded) -> None:
+    rollups = Rollups(loaded.store, loaded.database, "UTC")
+    loaded.store.execute(f"INSERT INTO {loaded.database}.touched_days SELECT toDate('2026-01-05'), now() - 1000")
+    assert rollups.refresh() == [date(2026, 1, 5)]
+    assert rollups.refresh() == []
+    loaded.sink(hourly("m1", MIDNIGHT + 4 * DAY + 3600, (1,)))
+    assert rollups.refresh() == [date(2026, 1, 5)]
+
+
+def test_rows_are_kept_for_as_long_as_is_set(loaded: Loaded) -> None:
+    days = {"intervals": 3650, "registers": 30, "alarms": 7, "command_acks": 7, "daily_rollup": 9999}
+    assert sorted(keep(loaded.store, loaded.database, days)) == sorted(days)
+    assert keep(loaded.store, loaded.database, days) == []
+    assert keep(loaded.store, loaded.database, days | {"alarms": 0}) == ["alarms"]
+    loaded.sink(registers("m1", MIDNIGHT, 1), hourly("m1", MIDNIGHT + 3600, (1,)))
+    loaded.store.execute(f"OPTIMIZE TABLE {loaded.database}.registers FINAL")
+    assert raw_count(loaded, "registers") == 0
+    assert raw_count(loaded) == 1
+
+
+def test_the_tables_of_a_cluster_are_what_clickhouse_can_read(store: Store) -> None:
+    """No keeper is here: the statements are parsed, and say what they must."""
+    spread = on_cluster("grid")
+    made = [part for migration in shipped() for sql in migration.statements("hes") for part in spread(sql)]
+    for statement in made:
+        store.query(f"EXPLAIN AST {statement}")
+    text = "\n".join(made)
+    tables = columns_of(shipped())
+    for table in tables:
+        assert f"CREATE TABLE IF NOT EXISTS hes.{table}_local ON CLUSTER grid" in text
+        assert f"ReplicatedReplacingMergeTree('/clickhouse/tables/{{shard}}/hes/{table}', '{{replica}}', " in text
+        assert f"Distributed('grid', 'hes', '{table}_local', " in text
+    assert text.count("ON CLUSTER grid") == len(made)
+    assert "non_replicated" not in text

@@ -94,3 +94,15 @@ def _passed(settings: Settings) -> dict[object, bytes | None]:
         assert isinstance(record, IntervalReadings)
         found[message.key()] = message.value()
     return found
+
+
+def test_by_faust_it_is_the_same(running: tuple[Settings, Home]) -> None:
+    settings, home = running
+    before = {topic: count(admin_client(settings.kafka), topic) for topic in ("hes.alarms", "hes.dead-letters")}
+    send(settings, "hes.events.urgent", Alarm(id="f1"), b"junk", Alarm(id="f2"))
+    with service("split", settings, home, {"HES_SPLIT__ENGINE": "faust"}):
+        wait_for(settings, "hes.alarms", before["hes.alarms"] + 2)
+        wait_for(settings, "hes.dead-letters", before["hes.dead-letters"] + 1)
+    alarms = list(decoded(settings, read_topic(settings, "hes.alarms")))[-2:]
+    assert [record.id for _, record in alarms if isinstance(record, Alarm)] == ["f1", "f2"]
+    assert all(header(message.headers(), "replay-id") == "r1" for message, _ in alarms)

@@ -26,16 +26,18 @@ def run(records: int, rows: int, channels: int, url: str, say: Callable[[str], N
 def _lines(records: int, rows: int, channels: int, url: str) -> Iterator[dict[str, object]]:
     address = Address.of(url)
     native = address.scheme.startswith("clickhouse")
-    store = open_store(ClickHouse(url=SecretStr(url)))
+    settings = ClickHouse(url=SecretStr(url))
+    store, *others = stores = [open_store(settings) for _ in range(settings.inserts)]
     try:
-        figures = bench_sink(records, rows, channels, store, peer=address if native else None)
+        figures = bench_sink(records, rows, channels, store, others=others, peer=address if native else None)
     finally:
-        store.close()
+        for one in stores:
+            one.close()
     what = f"{rows}x{channels} profiles to {'native' if native else 'HTTP'} ClickHouse"
     readers = {
         "sink": "hes sink, whole",
-        "decode": "  Avro alone",
-        "columns": "  columns alone",
+        "columns": "  Avro to columns alone",
+        "fastavro": "fastavro's decoding alone",
         "driver": "clickhouse-driver alone",
     }
     for name, reader in readers.items():

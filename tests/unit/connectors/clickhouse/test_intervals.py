@@ -8,11 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.clickhouse.interval_batch import TABLES as WIDE_TABLES
+from connectors.clickhouse.interval_batch import IntervalBatch
 from connectors.clickhouse.intervals import MAX_ROWS, RowError, check_intervals, interval_columns
+from schemas.avro_columns import ColumnReader
 from schemas.records import Cause, Channel, IntervalReadings
+from schemas.registry import avsc
 from tests.unit.connectors.clickhouse.fakes import rows_as_dicts
+from tests.unit.streams.fakes import CODEC
 
 TABLES = ("intervals", "intervals_float", "intervals_text")
+READER = ColumnReader(CODEC.id_of(IntervalReadings), avsc("IntervalReadings"))
 START = 1_700_000_100  # seconds
 ENERGY = Channel("1.0.1.8.0.255", 2, "Wh", -1, longs=(10, 11, 12))
 READING = IntervalReadings(
@@ -128,6 +134,50 @@ def test_numpy_makes_the_rows_that_one_makes_by_hand(batch: list[IntervalReading
         assert in_order(rows_as_dicts(columns) if columns else []) == in_order(expected[name])
 
 
+def wide(*batch: IntervalReadings) -> IntervalBatch:
+    return IntervalBatch(READER.read([CODEC.encode(reading) for reading in batch]))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(readings(), min_size=1, max_size=12), st.data())
+def test_a_whole_batch_in_columns_has_the_same_rows(batch: list[IntervalReadings], data: st.DataObject) -> None:
+    columns = wide(*batch)
+    good = [at for at in range(len(batch)) if columns.good[at]]
+    # One by one is what has texts, and what is beyond nine octets of Avro, or a union that few records have.
+    assert all(columns.good[at] or not plain(reading) for at, reading in enumerate(batch))
+    some = [at for at in good if data.draw(st.booleans())]
+    expected: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+    for at in some:
+        for name, rows in rows_by_hand(batch[at]).items():
+            expected[name] += rows
+        assert columns.rows[at] == batch[at].rows * len(batch[at].channels)
+    assert expected.pop("intervals_text") == []
+    for name in WIDE_TABLES:
+        made = columns.columns(some, name)
+        assert in_order(rows_as_dicts(made) if made else []) == in_order(expected[name])
+
+
+def plain(reading: IntervalReadings) -> bool:
+    numbers = [*reading.statuses, *(value for channel in reading.channels for value in channel.longs)]
+    numbers.append(reading.read_at)
+    return all(-(2**62) <= number < 2**62 for number in numbers) and not any(
+        channel.texts or channel.nullable_longs for channel in reading.channels
+    )
+
+
+def test_rows_of_a_batch_come_in_the_order_of_the_table() -> None:
+    other = replace(ENERGY, obis="1.0.2.8.0.255")
+    batch = [
+        replace(READING, meter_id=meter, first_end=(START + later) * 1000, channels=(other, ENERGY))
+        for later in (2700, 0)
+        for meter in ("m2", "m10", "m1")
+    ]
+    rows = rows_as_dicts(wide(*batch).columns(range(6), "intervals"))
+    keys = [(row["meter_id"], row["channel"], row["ts"]) for row in rows]
+    assert keys == sorted(keys)
+    assert len(keys) == 36
+
+
 def test_a_regular_profile() -> None:
     rows = rows_as_dicts(interval_columns([READING], "intervals"))
     assert [(row["ts"], row["value"]) for row in rows] == [(START, 10), (START + 900, 11), (START + 1800, 12)]
@@ -177,6 +227,9 @@ def test_no_rows_are_no_columns(table: str) -> None:
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_what_has_no_place_in_the_tables_is_named(reading: IntervalReadings, code: str) -> None:
+    columns = wide(READING, reading, READING)
+    assert columns.good.tolist() == [True, False, True]
+    assert len(rows_as_dicts(columns.columns([0, 2], "intervals"))) == 6
     with pytest.raises(RowError) as caught:
         check_intervals(reading)
     assert caught.value.code == code

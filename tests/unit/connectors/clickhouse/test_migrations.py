@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ from tests.unit.connectors.clickhouse.fakes import MemoryStore
 
 FIRST = Migration(1, "001_a", "-- a; comment\nCREATE TABLE {database}.a;\n\nCREATE TABLE {database}.b -- {x:String}\n;\n")
 SECOND = Migration(2, "002_b", "ALTER TABLE {database}.a\n")
+
+
+OWN = ("daily_rollup", "touched_days", "rolled_days")
+"""Tables that the sink does not fill."""
 
 
 def test_what_is_missing_is_applied_once_and_in_order() -> None:
@@ -58,7 +63,8 @@ def test_every_shipped_statement_can_be_run_twice() -> None:
     for migration in shipped():
         for statement in migration.statements("hes"):
             code = "\n".join(line for line in statement.splitlines() if not line.startswith("--")).strip()
-            assert code.startswith(("CREATE TABLE IF NOT EXISTS hes.", "CREATE VIEW IF NOT EXISTS hes.")), code
+            made = re.match(r"CREATE (TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS hes\.", code)
+            assert made or re.match(r"ALTER TABLE hes\.\w+\s+MODIFY COLUMN ", code), code
 
 
 def test_the_tables_have_the_columns_that_the_sink_fills() -> None:
@@ -72,7 +78,7 @@ def test_the_tables_have_the_columns_that_the_sink_fills() -> None:
         "schedule_figures": success_columns([ReadSuccess()]),
     }
     assert {table: set(columns) for table, columns in made.items()} == {
-        table: set(columns) for table, columns in columns_of(shipped()).items()
+        table: set(columns) for table, columns in columns_of(shipped()).items() if table not in OWN
     }
 
 

@@ -64,7 +64,7 @@ def test_the_bench_stores_what_it_counts_and_leaves_nothing() -> None:
             store.answers[f"DESCRIBE TABLE hes_bench.{table}"] = list(columns.items())
     figures = bench_sink(5, 3, 4, store, batch_records=2)
     assert figures["rows"] == 60 == sum(rows for _, rows, _ in store.inserts)
-    assert {"sink_rows_s", "sink_cpu_seconds", "decode_rows_s", "columns_rows_s"} <= figures.keys()
+    assert {"sink_rows_s", "sink_cpu_seconds", "fastavro_rows_s", "columns_rows_s"} <= figures.keys()
     assert store.statements[-1] == "DROP DATABASE IF EXISTS hes_bench"
 
 

@@ -166,8 +166,8 @@ def test_a_token_stands_for_exactly_these_records(others: list[Message]) -> None
 def test_a_large_batch_is_cut_so_that_each_insert_is_one_block() -> None:
     rows = 60_000
     channels = (Channel("1.0.1.8.0.255", longs=(1,) * rows),)
-    wide = [fake_message(replace(PROFILE, rows=rows, channels=channels, meter_id=f"m{at}"), at=at) for at in range(5)]
+    wide = [fake_message(replace(PROFILE, rows=rows, channels=channels, meter_id=f"m{at}"), at=at) for at in range(9)]
     store = MemoryStore()
     stored(store, *wide)
-    assert [count for _, count, _ in store.inserts] == [4 * rows, rows]
+    assert [count for _, count, _ in store.inserts] == [7 * rows, 2 * rows]
     assert len({token for _, _, token in store.inserts}) == 2
