@@ -38,7 +38,7 @@ ENDED = frozenset(
 _MEANS = {
     CommandState.RECEIVED: "received",
     CommandState.REJECTED: "refused",
-    CommandState.AWAITING_APPROVAL: "waits for a decision: `hes approve {id}` by another meter operator",
+    CommandState.AWAITING_APPROVAL: "waits for a decision: `hes approve {id}` by another person who may",
     CommandState.APPROVED: "approved",
     CommandState.QUEUED: "queued",
     CommandState.SENT: "sent to the gateways",

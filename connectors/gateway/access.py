@@ -5,11 +5,12 @@ says. The association itself is built where `hes probe` has it built, too: `conn
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from connectors.gateway.errors import JobError, KeyStoreError
-from connectors.gateway.keystore import KeyChanges, KeyStore, Pending
+from connectors.gateway.keystore import KeyStore, Pending
 from connectors.protocols.dlms.access import Access, AccessError, access, needs
-from connectors.protocols.dlms.meter_keys import MeterKeys
+from connectors.protocols.dlms.meter_keys import MeterKeys, mark
 from connectors.protocols.dlms.objects.security_setup import TRIES
 from connectors.protocols.dlms.template import PullTemplate
 from schemas.records import IdentityKind, Meter
@@ -28,6 +29,15 @@ class Trial:
     which: str
     """"old" or "new"."""
     access: Access
+    pending: Pending | None = None
+    """The change of which it tells something whether this one stands."""
+    after: str | None = None
+    """Of a new key: the mark of the one that it comes after."""
+
+    @property
+    def mark(self) -> str | None:
+        """Of the key by which it counts."""
+        return None if self.access.keys is None else mark(self.access.keys.ek)
 
 
 def access_of(meter: Meter, pull: PullTemplate, store: KeyStore, title: bytes) -> Access:
@@ -39,14 +49,21 @@ def access_of(meter: Meter, pull: PullTemplate, store: KeyStore, title: bytes) -
 
 def trials_of(meter: Meter, pull: PullTemplate, store: KeyStore, title: bytes) -> tuple[Trial, ...]:
     """The same where a change of keys may be under way: each key that may hold, the likelier first. Whichever association
-    stands is told to the store (`FileKeyStore.note`), so that the next visit has one. Raises `JobError` as `access_of`.
+    stands is told to the store (`KeyChanges.note`), so that the next visit has one. Raises `JobError` as `access_of`.
+
+    A change of keys by which this meter is not associated with, such as of its master key, makes no second trial, and an
+    association says nothing of it.
     """
     held = _held(meter, pull, store, title)
-    pending = _pending(meter, store)
-    if pending is None:
-        return (Trial("old", _access(meter, pull, held, title)),)
-    known = {"old": held, "new": pending.keys.over(held)}
-    return tuple(Trial(which, _access(meter, pull, known[which], title)) for which in TRIES[pending.state])
+    pending = _pending(meter, store) if held.ek is not None else None
+    old = _access(meter, pull, held, title)
+    if pending is None or old.keys is None:
+        return (Trial("old", old),)
+    new = _access(meter, pull, pending.keys.over(held), title)
+    if new.keys is None or new.keys == old.keys:
+        return (Trial("old", old),)
+    known = {"old": Trial("old", old, pending), "new": Trial("new", new, pending, mark(old.keys.ek))}
+    return tuple(known[which] for which in TRIES[pending.state])
 
 
 def _access(meter: Meter, pull: PullTemplate, held: MeterKeys, title: bytes) -> Access:
@@ -92,10 +109,14 @@ def _held(meter: Meter, pull: PullTemplate, store: KeyStore, title: bytes) -> Me
 
 
 def _pending(meter: Meter, store: KeyStore) -> Pending | None:
+    ask: Any = getattr(store, "pending", None)  # isinstance of a protocol takes longer than all the rest here
+    found: Pending | None = None
     try:
-        return store.pending(meter.key_ref) if meter.key_ref and isinstance(store, KeyChanges) else None
+        if ask is not None and meter.key_ref:
+            found = ask(meter.key_ref)
     except KeyStoreError as error:
         raise JobError("key-missing", str(error)) from None
+    return found
 
 
 def _peer_of(meter: Meter) -> bytes | None:

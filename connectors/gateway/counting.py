@@ -14,7 +14,7 @@ from schemas.records import CounterReservation, CountersSeen, Meter
 LAST = 0xFFFF_FFFF
 
 Key = tuple[str, str]
-"""Meter id and key reference."""
+"""Meter id and key reference; of a key that the gateway gave the meter itself, the reference as `own_ref` has it."""
 Ask = Callable[[], Awaitable["int | None"]]
 """Asks the meter for the last counter that it took; None where it cannot tell."""
 
@@ -101,6 +101,13 @@ class Counting:
     def seen(self) -> CountersSeen:
         """How far it has come."""
         return CountersSeen(self.mark, self.heard, self.proved)
+
+
+def own_ref(key_ref: str, mark: str) -> str:
+    """The reference under which a key counts that the gateway made: beside those that the meter had before, one of which
+    may hold again.
+    """
+    return f"{key_ref}#{mark}"
 
 
 def shared(meter: Meter, holder: str) -> JobError:

@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from connectors.gateway.errors import JobError
+from connectors.gateway.images import Images
 from connectors.gateway.intents import Action, Intents, unavailable
 from connectors.gateway.proofs import Proofs, concerned, refused
 from connectors.gateway.relay import partition_of
@@ -24,8 +25,11 @@ from streams.runtime.authority.refusals import Proven
 from streams.runtime.clock import Clock
 from streams.runtime.offsets import Partition
 
+if TYPE_CHECKING:
+    from connectors.gateway.drivers.port import Found
+
 _CLAIM_S = 5.0
-_LONGEST_S = 2.0
+LONGEST_S = 2.0
 """Between the durable intent and the octets: a worker that was paused in between is too late, whatever it believes."""
 _PASSING = frozenset(("frozen", "protected", "outside-hours"))
 """Refusals for what may be over tomorrow: the command has ended with them all the same, and is not done then."""
@@ -58,6 +62,9 @@ class Commands:
     owner: str
     partitions: Callable[[], int]
     """How many a jobs topic has; 0 while nobody knows."""
+    make: Callable[[Commands, Job, int, str], Deed] = lambda *given: Deed(*given)  # noqa: PLW0108 - Deed is defined below
+    """The deed of a job that stands in a partition, in a record: `firmware_deed.deed_of` knows of images."""
+    images: Images | None = None
 
     @property
     def ready(self) -> bool:
@@ -68,13 +75,16 @@ class Commands:
         """Whether a job is a command that moves a relay or changes a meter."""
         return concerned(job)
 
-    async def admit(self, job: Job, partition: Partition, offset: int) -> Deed:
-        """What is known of a command already. Raises `JobError`: "intent-unavailable" to be asked again, or a refusal."""
+    async def admit(self, job: Job, partition: Partition, offset: int, value: bytes = b"") -> Deed:
+        """What is known of a command already; `value` is the job as it stands on its topic. Raises `JobError`:
+        "intent-unavailable" to be asked again, or a refusal.
+        """
+        self.proofs.released(job, value, self.clock.now_ms())
         lane, number = partition
         wanted = partition_of(job.meter_id, self.partitions())
         if number != wanted:
             raise refused("job-misplaced", f"job {job.id} stands in partition {number} of {lane}, its meter's is {wanted}")
-        deed = Deed(self, job, number, f"{lane}/{number}/{offset}")
+        deed = self.make(self, job, number, f"{lane}/{number}/{offset}")
         deed.remember((await self.intents.book(number)).get(deed.action))
         return deed
 
@@ -137,6 +147,20 @@ class Deed:
             raise capped()
         return proven
 
+    def unproven(self, meter: Meter | None) -> JobError | None:
+        """Why nothing proves a command that has ended, where nothing does: whatever else it ended by may have been made up
+        with it, such as a deadline that is over. What was never visited is asked now.
+        """
+        if self.intent is not None or self._proven is not None:
+            return None
+        if meter is None:
+            return unregistered(self._job.meter_id)
+        try:
+            self.prove(meter)
+        except JobError as refusal:
+            return None if refusal.retry else refusal
+        return None
+
     async def intend(self, before: str) -> None:
         """Have the intent in Kafka, with the state before; asks for proofs and the cap again. Nothing may be sent where this
         raises.
@@ -145,9 +169,11 @@ class Deed:
         proven = None if meter is None else self.prove(meter)
         if proven is None:
             raise RuntimeError("a command is sent that is not proven, or was sent")
-        if cuts(proven.kind):
-            await self._claim()
         commands = self._commands
+        if cuts(proven.kind) and meter is not None:
+            await commands.proofs.current()
+            commands.proofs.proven(self._job, meter, commands.clock.now_ms())
+            await self._claim()
         began = commands.clock.monotonic()
         book = await commands.intents.book(self._partition)
         if book.get(self.action) is not None:
@@ -158,7 +184,7 @@ class Deed:
         except FencedError as error:
             raise unavailable(str(error)) from error
         self.intent = intent
-        self._sent_by = began + _LONGEST_S
+        self._sent_by = began + LONGEST_S
 
     def still(self) -> None:
         """In the same breath as the octets: still proven, still ours, and not too late. Raises `JobError`, and then nothing
@@ -193,6 +219,24 @@ class Deed:
         await commands.intents.write(book, ended)
         self.intent = ended
         return ended
+
+    def tireless(self, now_ms: int) -> bool:  # noqa: ARG002 - firmware's deed has a use for it
+        """Whether it is tried however often it was in vain."""
+        return False
+
+    def pause_ms(self, now_ms: int) -> int:  # noqa: ARG002 - likewise
+        """The shortest pause before it is tried again."""
+        return 0
+
+    def time_ms(self, now_ms: int, usual_ms: int) -> int:
+        """Until when it is to be found out what came of it, where that takes `usual_ms`."""
+        return now_ms + usual_ms
+
+    def told(self, error: JobError, found: Found) -> JobError:  # noqa: ARG002 - likewise
+        """How it ended, of what stopped it last."""
+        if not self.unsettled or error.code == "outcome-unknown":
+            return error
+        return unknown(f"it was sent, or may have been, and nobody can tell what came of it: {error.detail}")
 
     async def _claim(self) -> None:
         loop = asyncio.get_running_loop()
@@ -237,6 +281,11 @@ def capped() -> JobError:
     """As many relays as may be are opened in this minute."""
     detail = "as many supplies were cut in this minute as the policy allows (limits: openings-a-minute); nothing was sent"
     return JobError("openings-capped", detail, retry=True, harmless=True)
+
+
+def unregistered(meter_id: str) -> JobError:
+    """Nobody knows the meter, so nothing can be proven."""
+    return JobError("job-unknown-meter", f"no meter {meter_id!r} is registered; import it, then redrive the job")
 
 
 def unknown(why: str) -> JobError:

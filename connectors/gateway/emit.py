@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from connectors.gateway.deliveries import Deliveries, Then
 from connectors.gateway.pipeline import Push, letter_of
@@ -11,8 +12,10 @@ from schemas.codec import Codec, CodecError
 from schemas.records import Alarm, IntervalReadings, JobResult, Meter, Record, RegisterReadings, SessionFrames
 from streams.runtime import metrics
 from streams.runtime.dead_letters import DeadLetters
-from streams.runtime.kafka import Publisher
-from streams.runtime.tracing import Headers, child_of, headers_of
+from streams.runtime.kafka import Outgoing, Publisher
+from streams.runtime.tracing import child_of, headers_of
+
+__all__ = ["MAX_RECORD", "TOPICS", "Emitter", "Outgoing", "Statement", "TooLargeError"]
 
 TOPICS: dict[type, str] = {
     SessionFrames: "hes.frames",
@@ -30,18 +33,7 @@ class TooLargeError(Exception):
     """A record is more than a broker takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A record ready to be sent."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    headers: Headers
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """Records under one key."""
 
     records: tuple[Record, ...]
@@ -79,9 +71,10 @@ class Emitter:
             outgoing = self._of_push(push, trace, frames=frames)
         metrics.PUSHES.labels(push.outcome).inc()
         letter = push.letter
-        size = sum(len(item.value) for item in outgoing) + (0 if letter is None else len(letter.data))
-        group = self._deliveries.group(len(outgoing) + (letter is not None), size, then)
-        self._send(outgoing, group.done)
+        size = _size(outgoing) + (0 if letter is None else len(letter.data))
+        group = self._deliveries.group(bool(outgoing) + (letter is not None), size, then)
+        if outgoing:
+            self._publisher.send_all(outgoing, group.done)
         if letter is not None:
             try:
                 self._letters.put(
@@ -93,7 +86,7 @@ class Emitter:
                     replay_id=push.replay_id,
                     done=group.done,
                 )
-            except Exception as error:  # noqa: BLE001 - as in _send
+            except Exception as error:  # noqa: BLE001 - whatever it is, the letter is not sent, and who waits must be told
                 group.done(error)
 
     def encode(
@@ -113,10 +106,10 @@ class Emitter:
         values = {cls: iter(self._codec.encode_all(records)) for cls, records in by_class.items()}
         return [self._outgoing(statement, values, at_ms) for statement in statements]
 
-    def send(self, outgoing: Sequence[Outgoing], then: Then) -> None:
-        """Send records as one group (at least one record)."""
-        group = self._deliveries.group(len(outgoing), sum(len(item.value) for item in outgoing), then)
-        self._send(outgoing, group.done)
+    def send(self, outgoing: Sequence[Outgoing], then: Then, effects: int = 1) -> None:
+        """Send records (at least one) as one group, of so many effects."""
+        group = self._deliveries.group(1, _size(outgoing), then, effects)
+        self._publisher.send_all(outgoing, group.done)
 
     def _of_push(self, push: Push, trace: str, *, frames: bool) -> list[Outgoing]:
         at, replay_id = push.received_at, push.replay_id
@@ -141,9 +134,6 @@ class Emitter:
             outgoing.append(Outgoing(TOPICS[cls], key, value, headers))
         return outgoing
 
-    def _send(self, outgoing: Sequence[Outgoing], done: Then) -> None:
-        for item in outgoing:
-            try:
-                self._publisher.send(item.topic, item.key, item.value, item.headers, done)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the record is not sent, and who waits must be told
-                done(error)
+
+def _size(outgoing: Sequence[Outgoing]) -> int:
+    return sum([len(item.value or b"") for item in outgoing])

@@ -30,6 +30,7 @@ ALARM_CODES = {
     "command-forged": "a job asks for a relay, or for a change of a meter, without the proofs that it needs",
     "clock-drift": "the meter's clock is further off than a command may set it; CLOCK",
     "clock-set-across": "the meter's clock was set across the end of an interval, as the command allowed; CLOCK",
+    "keys-lost": "a meter has neither the keys that held nor those that were sent to it",
     "segment-unreachable": "many different meters of a segment in a row cannot be reached; it is tried with one at a time",
     "segment-reachable": "a meter of the segment answered again",
 }
@@ -52,14 +53,27 @@ JOB_CODES = {
     "job-replayed": "the command has ended at this meter, by another record of a jobs topic; ask for it anew",
     "openings-capped": "as many supplies were cut in this minute as the policy allows, until the job's time was over",
     "intent-unavailable": "no intent could be kept on hes.intents, so nothing was sent",
+    "controls-behind": "nobody could say in time whether the meter is frozen or held, so nothing was sent",
     "command-mode": "the relay's control mode does not know the command; nothing was sent",
     "command-too-late": "the worker was held up, or replaced, just before it sent the command; nothing was sent",
+    "firmware-unfinished": "time or connection ended before the image was in the meter or activated; the next job goes on",
+    "firmware-unfit": "the image is not for this meter or its version, or it does not tell its version; nothing was sent",
+    "firmware-refused": "the meter takes no images, finds this one wrong, would activate another, or could not activate it",
+    "firmware-silent": "the meter was told to activate the image and has not answered since: send somebody",
+    "firmware-version": "the meter was told to activate the image and still reports another version",
+    "image-missing": "no sound image of this digest is there yet, or some of its parts are missing: add it again",
+    "image-invalid": "the image's octets are not those that its digest names: forged, or damaged; add it again",
     "outcome-unknown": "the command was sent, or may have been, and nobody can tell what came of it: look at the meter",
     "clock-drift": "the meter's clock is further off than the command may set it; nothing was sent",
     "template-missing": "the meter's template is not among those loaded",
     "object-invalid": "the job names an object that is none of its protocol, or the template names none",
     "time-zone-unknown": "the meter's time zone is no IANA name",
     "key-missing": "the template asks for a password or keys, and the key store has none for the meter that fit",
+    "keys-changing": "an earlier change of the meter's keys is in doubt, or of other keys; nothing was sent",
+    "keys-not-taken": "the new keys were sent, or may have been, and the meter has the keys that it had; ask for it anew",
+    "keys-lost": "the meter has neither the keys that held nor those that were sent to it: somebody finds out which it has",
+    "key-store-read-only": "keys cannot be changed where the key store is only read; nothing was sent to the meter",
+    "key-store-failed": "the key store could not keep new keys, so none were sent",
     "key-shared": "two meters name one key reference; their invocation counters would be used twice",
     "title-shared": "the meter is registered under the system title that the gateway itself uses",
     "template-contradictory": "the meter's template asks for what cannot be together, such as signatures in suite 0",
@@ -86,7 +100,16 @@ class JobError(Exception):
     A driver makes it of what its protocol raises (`drivers.port.Driver.fault`).
     """
 
-    def __init__(self, code: str, detail: str, *, retry: bool = False, alarm: bool = False, harmless: bool = False) -> None:
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        retry: bool = False,
+        alarm: bool = False,
+        harmless: bool = False,
+        gained: bool = False,
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
@@ -96,6 +119,8 @@ class JobError(Exception):
         """Whether somebody else may be at the meter's place."""
         self.harmless = harmless
         """Whether the meter takes the next job on the same call all the same."""
+        self.gained = gained
+        """Whether this try has done what the next need not do again, so that it does not count as one in vain."""
 
 
 class KeyStoreError(Exception):

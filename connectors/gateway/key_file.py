@@ -48,6 +48,7 @@ _INSERT = {
     CHANGE: "INSERT OR REPLACE INTO changes VALUES (?, ?, ?, ?)",
 }
 _DELETE = "DELETE FROM changes WHERE ref = ?"
+_UNASKED = object()
 _OPEN = (KeyState.PENDING, KeyState.RECOVERED)
 """States in which the old keys are known to hold."""
 
@@ -74,6 +75,8 @@ class FileKeyStore:
         self._look_at = 0.0
         self._reading = threading.Lock()
         self._recent: dict[str, bytes] = {}
+        self._under_way: dict[str, Any] = {}
+        """Rows of changes since they were asked for; None where there is none, as with nearly every meter."""
 
     @classmethod
     def open(cls, path: str | Path, master_key: bytes, clock: Clock | None = None) -> FileKeyStore:
@@ -120,7 +123,12 @@ class FileKeyStore:
 
     def pending(self, ref: str) -> Pending | None:
         """See `keystore.KeyChanges`."""
-        row = self._row("SELECT sealed, state, at FROM changes WHERE ref = ?", ref)
+        row = self._under_way.get(ref, _UNASKED)
+        if row is _UNASKED:
+            kept = self._under_way  # a file that is read anew meanwhile has another
+            if len(kept) >= _MOST_RECENT:
+                kept.clear()
+            row = kept[ref] = self._row("SELECT sealed, state, at FROM changes WHERE ref = ?", ref)
         if row is None:
             return None
         return Pending(unpack(opened(self._path, self._seal, CHANGE, ref, row[0])), KeyState(row[1]), row[2])
@@ -148,11 +156,13 @@ class FileKeyStore:
                 )
             return self._keep(ref, Pending(keys.over(held), KeyState.PENDING, self._clock.now_ms()))
 
-    def note(self, ref: str, event: KeyEvent) -> KeyState:
+    def note(self, ref: str, event: KeyEvent, of: Pending | None = None) -> KeyState:
         """See `keystore.KeyChanges`."""
         with self._locked():
             self._reopen()
             change = self._change(ref)
+            if of is not None and change.keys != of.keys:
+                raise KeyStoreError(f"the change of the keys under {ref!r} is another one by now")
             state = advance(change.state, event)
             if state is KeyState.ACTIVATED:
                 self._promote(ref, change)
@@ -207,11 +217,12 @@ class FileKeyStore:
     # -- reading ---------------------------------------------------------------------------------------------------------
 
     def _sealed(self, ref: str) -> bytes | None:
-        known = self._recent.get(ref)
+        recent = self._recent  # a file that is read anew meanwhile has another
+        known = recent.get(ref)
         if known is None and (row := self._row("SELECT sealed FROM entries WHERE ref = ?", ref)) is not None:
-            if len(self._recent) >= _MOST_RECENT:
-                self._recent.clear()
-            known = self._recent[ref] = row[0]
+            if len(recent) >= _MOST_RECENT:
+                recent.clear()
+            known = recent[ref] = row[0]
         return known
 
     def _row(self, question: str, ref: str) -> Any:
@@ -225,7 +236,7 @@ class FileKeyStore:
         reader = None if stamp is None else connect(self._path, self._seal)
         with self._reading:
             before, self._reader, self._stamp = self._reader, reader, stamp
-            self._recent = {}
+            self._recent, self._under_way = {}, {}
             if before is not None:
                 before.close()
 

@@ -60,8 +60,10 @@ class KeyChanges(Protocol):
         way whose outcome is not known.
         """
 
-    def note(self, ref: str, event: KeyEvent) -> KeyState:
-        """What happened to the change. Once the new keys work they are the keys, and the old ones are gone."""
+    def note(self, ref: str, event: KeyEvent, of: Pending | None = None) -> KeyState:
+        """What happened to the change; once the new keys work they are the keys, and the old ones are gone. KeyStoreError
+        where none is under way, or another than `of`; ValueError where the change knows no such move.
+        """
 
     def promote(self, ref: str) -> None:
         """The new keys are the keys."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from connectors.protocols.dlms import association
 
 _AARQ, _AUTHENTICATION_VALUE = 0x60, 0xAC
+SECRETIVE = frozenset((_AARQ, *association.SETS_SECRET))
+"""First octets of what may have to be masked; all else is kept as it is."""
 
 
 def masked(apdu: bytes) -> bytes:

@@ -2,11 +2,13 @@
 before it is sent (rule 9: whoever can write to a jobs topic must not be able to cut anyone off).
 
 Who is an operator and what is frozen or held, every worker reads for itself, operators before controls. As long as it does
-not know all of that, commands wait; they are not refused.
+not know all of that, commands wait; they are not refused. Before anyone is cut off it asks Kafka how far there is to read,
+so that a freeze that was acknowledged before counts (`current`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from typing import Protocol
@@ -16,9 +18,10 @@ from confluent_kafka import Message
 
 from connectors.gateway.errors import JobError
 from schemas.ids import event_id
-from schemas.records import Job, Meter, Operation
+from schemas.records import Job, Meter
+from schemas.signatures import digest
 from streams.runtime.authority.controls import Controls
-from streams.runtime.authority.jobs import needs_proof, verify_job
+from streams.runtime.authority.jobs import needs_proof, verify_job, verify_release
 from streams.runtime.authority.operators import Operators, roots_of
 from streams.runtime.authority.policy import Policy
 from streams.runtime.authority.policy_file import PolicyError, load_policy
@@ -33,17 +36,21 @@ FORGED = frozenset(
     ("unsigned", "signature-form", "signature-invalid", "request-unreadable", "environment-other", "operator-unknown",
      "operator-revoked", "operator-expired", "role-missing", "decision-unreadable", "decision-other-request",
      "decision-other-target", "decision-self", "decision-late", "decision-repeated", "decision-missing",
-     "decision-rejected", "authorization-invalid", "job-unproven", "job-other", "job-misplaced", "job-replayed",
-     "target-unknown", "argument-invalid", "kind-not-allowed")
+     "decision-rejected", "authorization-invalid", "job-unproven", "job-unreleased", "job-other", "job-misplaced",
+     "job-replayed", "target-unknown", "argument-invalid", "kind-not-allowed")
 )  # fmt: skip
 """Refusals that `streams/commands` would not have issued a job for: somebody else wrote it, or altered it."""
 ANOTHERS = frozenset(
     ("unsigned", "signature-form", "signature-invalid", "request-unreadable", "decision-unreadable",
      "decision-other-request", "decision-other-target", "decision-self", "decision-late", "decision-repeated",
-     "decision-missing", "decision-rejected", "job-unproven", "job-other", "job-misplaced")
+     "decision-missing", "decision-rejected", "job-unproven", "job-unreleased", "job-other", "job-misplaced", "job-replayed")
 )  # fmt: skip
-"""Those that no job of `streams/commands` can come to have: whatever command such a job names, it is none of its jobs."""
+"""Those that no job of `streams/commands` can come to have: whatever command such a job names, it is none of its jobs, or a
+copy of one that has ended.
+"""
 _MOST_REFUSED = 1_000
+_CURRENT_S = 5.0
+"""For Kafka to say where a topic ends, and for the follower to be there."""
 
 
 class Proofs(Protocol):
@@ -56,12 +63,20 @@ class Proofs(Protocol):
     def proven(self, job: Job, meter: Meter, now_ms: int) -> Proven:
         """What proves the job. Raises `JobError` with the refusal's code."""
 
+    def released(self, job: Job, value: bytes, now_ms: int) -> None:
+        """Return where the service of commands, or of campaigns, wrote these bytes, or nobody asks. Raises `JobError`
+        "job-unreleased".
+        """
+
+    async def current(self) -> None:
+        """Return once `proven` knows every freeze, hold and revocation that Kafka has had until now. Raises `JobError`
+        "controls-behind" where that takes too long.
+        """
+
 
 def concerned(job: Job) -> bool:
-    """Whether a job moves a relay or changes a meter: whatever is not known to be harmless. Firmware goes by campaigns,
-    which prove themselves otherwise.
-    """
-    return job.operation is not Operation.FIRMWARE_TRANSFER and needs_proof(job)
+    """Whether a job moves a relay or changes a meter: whatever is not known to be harmless."""
+    return needs_proof(job)
 
 
 def prove(around: Around, job: Job, meter: Meter, now_ms: int) -> Proven:
@@ -70,9 +85,21 @@ def prove(around: Around, job: Job, meter: Meter, now_ms: int) -> Proven:
     if isinstance(found, Refusal):
         raise refused(found.code, found.detail)
     # A result is told by its job's id, so nobody may make one up; whoever has the request's bytes knows it.
-    if job.id != event_id("Job", found.request.id, found.digest, job.meter_id, job.attempt):
+    if not names_itself(job):
         raise refused("job-other", f"job {job.id} has not the id that follows from its request, meter and attempt")
     return found
+
+
+def names_itself(job: Job) -> bool:
+    """Whether a command's job has the id that follows from its own request, command, meter and attempt."""
+    return job.id == event_id("Job", job.caused_by, digest(job.request), job.meter_id, job.attempt)
+
+
+def answers(job: Job, code: str) -> bool:
+    """Whether how a job ended may be told to the command that it names. What somebody made up, or made of another job, says
+    nothing of it; what it may still have had exchanged (its decisions), the service of commands looks at for itself.
+    """
+    return code not in ANOTHERS and (not concerned(job) or names_itself(job))
 
 
 def refused(code: str, detail: str) -> JobError:
@@ -94,6 +121,7 @@ class Authority:
         self._operators = Operators(runtime.codec, settings.environment, roots)
         self._controls = Controls(runtime.codec, settings.environment, self._operators, self.policy)
         self._around = Around(runtime.codec, settings.environment, self.policy, self._operators, self._controls)
+        self._releasers = tuple(name.strip() for name in settings.commands.releasers.split(",") if name.strip())
         self._refused: list[bytes | None] = []
         self._lock = threading.Lock()
         self._following = [Follower(runtime, OPERATORS, self._operators_came)]
@@ -103,6 +131,11 @@ class Authority:
             self._log.warning("no-root-key", reason="nobody is an operator, so nothing that changes a meter is done")
 
     @property
+    def around(self) -> Around:
+        """What is believed, for others that judge by it."""
+        return self._around
+
+    @property
     def ready(self) -> bool:
         """See `Proofs`."""
         return len(self._following) > 1 and self._controlling.caught_up
@@ -110,6 +143,21 @@ class Authority:
     def proven(self, job: Job, meter: Meter, now_ms: int) -> Proven:
         """See `Proofs`."""
         return prove(self._around, job, meter, now_ms)
+
+    def released(self, job: Job, value: bytes, now_ms: int) -> None:
+        """See `Proofs`. Campaigns' jobs, too: their proofs hold for weeks, also after a halt, and only what is signed here
+        says until when the job does.
+        """
+        refusal = verify_release(self._around, value, self._releasers, now_ms)
+        if refusal is not None:
+            raise refused(refusal.code, f"job {job.id}: {refusal.detail}")
+
+    async def current(self) -> None:
+        """See `Proofs`."""
+        for follower in list(self._following):
+            if not await asyncio.to_thread(follower.reaches_end, _CURRENT_S):
+                why = "nobody could say in time whether it is frozen: hes.operators or hes.controls was not read to its end"
+                raise JobError("controls-behind", f"{why}; nothing was sent", retry=True, harmless=True)
 
     def start(self) -> None:
         """Begin to read."""

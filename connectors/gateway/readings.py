@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import struct
-import sys
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from schemas.ids import event_id
+from schemas.longs import Longs
 from schemas.records import Cause, Channel, IntervalReadings, Register, RegisterReadings, Scalar
 
 MAX_CELLS = 50_000
@@ -22,7 +22,6 @@ MAX_CELLS = 50_000
 _LONGEST = (1 << 63) - 1
 _WHOLE = {int, bool}
 _NUMBERS = {int, bool, float}
-_LITTLE = sys.byteorder == "little"
 _DEVIATION_NOT_GIVEN = -0x8000
 _CLOCK_STATUS_NOT_GIVEN = 255
 
@@ -117,28 +116,26 @@ def interval_readings(origin: Origin, rows: Rows) -> tuple[IntervalReadings, ...
 
 
 def _one(origin: Origin, rows: Rows) -> IntervalReadings:
-    first, step = rows.ends[0], rows.period_s * 1000
-    regular = step > 0 and list(rows.ends) == list(range(first, first + step * len(rows.ends), step))
-    irregular = () if regular else tuple(rows.ends)
+    ends = _longs(rows.ends)
+    first, count = rows.ends[0], len(ends)
+    irregular = ends if ends.packed != _grid(first, rows.period_s, count) else _NONE
     deviations = _uniform(rows.deviations, _DEVIATION_NOT_GIVEN)
     clock_statuses = _uniform(rows.clock_statuses, _CLOCK_STATUS_NOT_GIVEN)
     statuses = _uniform(rows.statuses, None)
-    channels = tuple((item.obis, item.attribute, item.unit, item.scaler, *_content(item)) for item in rows.channels)
-    marks = tuple(_packed(column) for column in (irregular, deviations, clock_statuses, statuses))
+    channels = tuple([(item.obis, item.attribute, item.unit, item.scaler, *_content(item)) for item in rows.channels])
+    marks = (irregular.packed, deviations.packed, clock_statuses.packed, statuses.packed)
     return IntervalReadings(
-        id=event_id(
-            "IntervalReadings", origin.meter_id, origin.source, first, rows.period_s, len(rows.ends), channels, marks
-        ),
+        id=event_id("IntervalReadings", origin.meter_id, origin.source, first, rows.period_s, count, channels, marks),
         meter_id=origin.meter_id,
         source=origin.source,
         first_end=first,
         period_s=rows.period_s,
-        ends=irregular,
-        rows=len(rows.ends),
+        ends=irregular.column,
+        rows=count,
         channels=rows.channels,
-        deviations=deviations,
-        clock_statuses=clock_statuses,
-        statuses=statuses,
+        deviations=deviations.column,
+        clock_statuses=clock_statuses.column,
+        statuses=statuses.column,
         read_at=origin.read_at,
         cause=origin.cause,
         job_id=origin.job_id,
@@ -159,26 +156,37 @@ def _part(rows: Rows, start: int, end: int) -> Rows:
     return Rows(rows.ends[start:end], rows.period_s, channels, *marks)
 
 
-def _uniform(values: Sequence[int], absent: int | None) -> tuple[int, ...]:
+@lru_cache(maxsize=64)
+def _grid(first: int, period_s: int, rows: int) -> bytes:
+    """Ends a period apart, as octets; the meters of a fleet have the same. Nothing where there is no period."""
+    step = period_s * 1000
+    return Longs.of(range(first, first + step * rows, step)).packed if step > 0 else b""
+
+
+def _uniform(values: Sequence[int], absent: int | None) -> Longs:
     """Nothing where no row gives it, one entry where all rows agree, else one a row."""
-    distinct = set(values)
-    if not distinct or distinct == {absent}:
-        return ()
-    return tuple(values[:1]) if len(distinct) == 1 else tuple(values)
+    column = _longs(values)
+    one = column.packed[:_WIDTH]
+    if column.packed != one * len(column):
+        return column
+    return Longs(one) if one and column[0] != absent else _NONE
 
 
-def _content(item: Channel) -> tuple[str, bytes] | tuple[str, tuple[Scalar, ...]]:
-    """The values for an id: packed where they are numbers, since a long profile has thousands."""
+def _content(item: Channel) -> tuple[str, bytes] | tuple[str, bytes, bytes] | tuple[str, tuple[str, ...]]:
+    """The values for an id: as octets where they are numbers, since a long profile has thousands."""
     if item.longs:
-        return "longs", _packed(item.longs)
+        return "longs", _longs(item.longs).packed
     if item.nullable_longs:
-        return "nullable", item.nullable_longs
+        column = _longs(item.nullable_longs)
+        return "nullable", column.packed, column.missing
     if item.doubles:
         return "doubles", struct.pack(f"<{len(item.doubles)}d", *item.doubles)
     return "texts", item.texts
 
 
-def _packed(values: Sequence[int]) -> bytes:
-    if _LITTLE and isinstance(values, array):
-        return values.tobytes()
-    return struct.pack(f"<{len(values)}q", *values)
+def _longs(values: Sequence[int | None]) -> Longs:
+    return values if isinstance(values, Longs) else Longs.of(values)
+
+
+_WIDTH = 8
+_NONE = Longs(b"")

@@ -7,7 +7,8 @@
 The same counter twice under one key breaks AES-GCM, so every doubt costs a block: after a crash, a failed write, a restored
 backup counting goes on above whatever may have been used. A worker that was paused and replaced meanwhile may use up its
 block, which nobody else has, and is refused the next. Counters belong to a meter's key whatever the client, since the
-nonce does not know the client; a key reference belongs to one meter, and a second meter that names it is refused.
+nonce does not know the client; a key reference belongs to one meter, and a second meter that names it is refused. A key
+that the gateway itself gave a meter has a record of its own: a trial of it takes nothing from the key that it is to replace.
 
 How far the meter's own counter and its answers to ours have come is written along: with each reservation, every minute, and
 when a partition is let go. So what was recorded before a restart is refused after it, and a meter that says less than it has
@@ -31,6 +32,7 @@ from connectors.gateway.counting import (
     Key,
     Ledger,
     Opened,
+    own_ref,
     shared,
     unavailable,
 )
@@ -76,6 +78,24 @@ def _of(key: Key, counting: Counting) -> tuple[str, int, str]:
     return key[0], counting.client, key[1]
 
 
+def _key(book: _Book, meter: Meter, mark: str | None, *, made: bool) -> Key:
+    """Under what a key counts: by itself where the gateway made it, with all that the meter ever had where nobody knows
+    whether it was there before.
+    """
+    own = meter.id, own_ref(meter.key_ref, mark or "")
+    known = made or own in book.counting or own in book.opened.reserved
+    return own if mark is not None and known else (meter.id, meter.key_ref)
+
+
+def _first_after(book: _Book, before: Key) -> int:
+    """The first counter of a new key. It goes on from the one before, since there are meters that go on expecting that;
+    and begins anew where half of those that there are have been used.
+    """
+    counting = book.counting.get(before)
+    used = book.opened.reserved.get(before, 0) if counting is None else counting.value - 1
+    return 1 if used > LAST // 2 else used + 1
+
+
 class Reservations:
     """The counters of all meters whose jobs this worker has. `owns` says whether a partition is its still; `alarm` takes
     meter, code and sentence of what somebody should look at. On the event loop; Kafka is reached on threads.
@@ -109,19 +129,28 @@ class Reservations:
         self._log = structlog.get_logger("counters")
 
     async def counting(
-        self, partition: int, meter: Meter, client: int, ask: Ask | None, *, mark: str | None = None
+        self,
+        partition: int,
+        meter: Meter,
+        client: int,
+        ask: Ask | None,
+        *,
+        mark: str | None = None,
+        after: str | None = None,
     ) -> Counting:
         """The counters of a meter's key, with enough reserved to begin a visit. `ask` is used at the first visit and after
-        `doubt`; `mark` says which key it is now, where that is known. Raises `JobError`.
+        `doubt`; `mark` says which key it is now, where that is known, and `after`, of a key that the gateway made, which
+        one it is to replace. Raises `JobError`.
         """
         book = await self._book(partition)
-        key = meter.id, meter.key_ref
+        key = _key(book, meter, mark, made=after is not None)
         counting = book.counting.get(key)
         if counting is None:
             holder = self._holders.setdefault(meter.key_ref, meter.id)
             if holder != meter.id:
                 raise shared(meter, holder)
-            counting = self._new(partition, book, key, client)
+            first = 1 if after is None else _first_after(book, _key(book, meter, after, made=False))
+            counting = self._new(partition, book, key, client, first)
             book.counting[key] = counting
         counting.client = client
         if mark is not None:
@@ -132,14 +161,14 @@ class Reservations:
         if not counting.checked and ask is not None:
             told = await ask()
             if told is not None:
-                self._told(meter, counting, told, known=key in book.opened.reserved)
+                self._told(meter, counting, told, known=key in book.opened.reserved or after is not None)
         counting.checked = True
         while counting.left < min(_ENOUGH, LAST - counting.value + 1):
             await asyncio.shield(self._fill(partition, book, counting))
         return counting
 
-    def _new(self, partition: int, book: _Book, key: Key, client: int) -> Counting:
-        reserved, seen = book.opened.reserved.get(key, 0), book.opened.seen.get(key, CountersSeen())
+    def _new(self, partition: int, book: _Book, key: Key, client: int, first: int) -> Counting:
+        reserved, seen = book.opened.reserved.get(key, first - 1), book.opened.seen.get(key, CountersSeen())
         fill = partial(self._refill, partition, book)
         return Counting(key, client, reserved + 1, reserved, fill, seen.meter, seen.ours, seen.mark)
 
@@ -167,8 +196,9 @@ class Reservations:
         if opened.exception() is None:
             book = opened.result()
             for meter_id, key_ref in book.counting:
-                if self._holders.get(key_ref) == meter_id:
-                    del self._holders[key_ref]
+                for held in (key_ref, key_ref.rpartition("#")[0]):
+                    if self._holders.get(held) == meter_id:
+                        del self._holders[held]
             await asyncio.to_thread(self._let_go, book.opened, book.unwritten(self._owner, self._clock.now_ms()))
 
     async def _tell(self, partition: int, book: _Book) -> None:

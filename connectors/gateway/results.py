@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from prometheus_client import Counter
+
 from connectors.gateway.drivers.port import Found
 from connectors.gateway.errors import JobError
 from connectors.gateway.jobs import Task
-from connectors.gateway.proofs import ANOTHERS
+from connectors.gateway.proofs import answers
 from connectors.gateway.visit import Stages
 from schemas.ids import event_id
-from schemas.records import JobResult, Meter, Outcome
+from schemas.records import JobResult, Meter, Network, Outcome, Record
+from streams.runtime import metrics
 
-_OUTCOMES = {"job-expired": Outcome.EXPIRED, "outcome-unknown": Outcome.OUTCOME_UNKNOWN}
+_OUTCOMES = {
+    "job-expired": Outcome.EXPIRED,
+    "request-expired": Outcome.EXPIRED,
+    "outcome-unknown": Outcome.OUTCOME_UNKNOWN,
+}
 
 
 def result_of(
@@ -30,7 +39,7 @@ def result_of(
         operation=job.operation,
         cause=job.cause,
         # A job that somebody else made up must not end the command that it names.
-        caused_by="" if code in ANOTHERS else job.caused_by,
+        caused_by=job.caused_by if answers(job, code) else "",
         attempt=job.attempt,
         outcome=outcome,
         code=code,
@@ -45,6 +54,34 @@ def result_of(
         before=found.before,
         after=found.after,
     )
+
+
+def tally(result: Record) -> None:
+    """Count a result."""
+    if not isinstance(result, JobResult):
+        return
+    _ended(result.outcome, result.code).inc()
+    _ended_in(result.network, result.segment, result.outcome).inc()
+    metrics.JOB_SECONDS.observe((result.finished_at - result.started_at) / 1000)
+    if result.outcome is Outcome.DONE:
+        times = (result.issued_at, result.started_at, result.connected_at, result.associated_at, result.finished_at)
+        for stage, began, ended in zip(_STAGES, times, times[1:], strict=False):
+            if began and ended is not None:
+                stage.observe(max(0, ended - began) / 1000)
+
+
+@lru_cache(maxsize=1_024)
+def _ended(outcome: Outcome, code: str) -> Counter:
+    """Looked up once, not for each job; likewise `_ended_in`."""
+    return metrics.JOBS.labels(outcome.value, code)
+
+
+@lru_cache(maxsize=16_384)
+def _ended_in(network: Network, segment: str, outcome: Outcome) -> Counter:
+    return metrics.SEGMENT_JOBS.labels(network.value, segment, outcome.value)
+
+
+_STAGES = tuple(map(metrics.STAGE_SECONDS.labels, ("queue", "network", "association", "meter")))
 
 
 def outcome_of(error: JobError) -> Outcome:

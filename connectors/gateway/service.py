@@ -30,6 +30,8 @@ from connectors.gateway.drivers.port import Door
 from connectors.gateway.drivers.table import drivers_of
 from connectors.gateway.emit import Emitter
 from connectors.gateway.errors import KeyStoreError
+from connectors.gateway.evidence import Evidence
+from connectors.gateway.firmware_deed import deed_of
 from connectors.gateway.intake import Intake, Ticket
 from connectors.gateway.intent_ledger import IntentLedger
 from connectors.gateway.intents import Intents
@@ -52,6 +54,7 @@ from connectors.templates.schema import TemplateError
 from schemas.records import Meter, Protocol
 from streams.runtime import metrics
 from streams.runtime.errors import FatalError
+from streams.runtime.images import ImageStore
 from streams.runtime.offsets import Partition
 from streams.runtime.service import Runtime, run
 from streams.runtime.settings import Settings
@@ -72,7 +75,6 @@ def main(settings: Settings) -> int:
 
 def body(runtime: Runtime) -> None:
     """The gateway's life, on a loop of its own."""
-    runtime.publisher.start_polling()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_live(runtime))
 
@@ -104,7 +106,11 @@ class _Gateway:
         failed = self._on_loop(self._failed)
         self._feed = MetersFeed(runtime, bad, self._on_loop(self._directory.apply), failed)
         self._deliveries = Deliveries(
-            loop, settings.max_unacknowledged, settings.max_unacknowledged_octets, fatal=self._failed
+            loop,
+            settings.max_unacknowledged,
+            settings.max_unacknowledged_octets,
+            fatal=self._failed,
+            poll=runtime.publisher.poll,
         )
         emitter = Emitter(runtime.publisher, runtime.codec, runtime.dead_letters, self._deliveries, runtime.service)
         announce = settings.max_discovered if settings.discover else 0
@@ -114,6 +120,7 @@ class _Gateway:
             templates,
             limits=Limits(max_apdu=settings.max_apdu),
             announce=announce,
+            proved=Evidence(keys).new_works,
         )
         c12 = c12_parts(c1222, runtime.clock, keys, c12_templates, pipeline, announce=announce)
         # The listener and the worker know each other: meters that dialled in. So do the worker and the intake: jobs one
@@ -141,12 +148,20 @@ class _Gateway:
         self._intents = Intents(
             IntentLedger(runtime, bad), runtime.clock, self._intake.owns, pause_s=runtime.settings.kafka.session_timeout_s
         )
+        self._images = ImageStore(runtime, self._authority.around)
         commands = Commands(
-            runtime.clock, self._authority, self._openings, self._intents, owner, lambda: self._intake.partitions
+            runtime.clock,
+            self._authority,
+            self._openings,
+            self._intents,
+            owner,
+            lambda: self._intake.partitions,
+            deed_of,
+            self._images,
         )
         self._relay = self._new_relay()
         title = bytes.fromhex(settings.system_title)
-        dlms = DlmsDriver(DlmsTools(runtime.clock, title, keys, templates, pipeline, self._counters))
+        dlms = DlmsDriver(DlmsTools(runtime.clock, title, keys, templates, pipeline, self._counters, self._images))
         self._worker = Worker(
             Tools(
                 settings=settings,
@@ -161,6 +176,7 @@ class _Gateway:
                 lines=lines,
                 counters=self._counters,
                 commands=commands,
+                firmware=runtime.settings.firmware,
             )
         )
 
@@ -201,6 +217,7 @@ class _Gateway:
         relay = await self._open_relay()
         self._authority.start()
         self._openings.start()
+        self._images.start()
         self._intake.start()
         self._runtime.health.ready()
         ticks = 0
@@ -232,6 +249,7 @@ class _Gateway:
         await self._intents.close()
         await asyncio.to_thread(self._authority.stop)
         await asyncio.to_thread(self._openings.stop)
+        await asyncio.to_thread(self._images.stop)
         await asyncio.to_thread(self._intake.stop)
 
     async def _settle(self, until: float, busy: Callable[[], bool]) -> None:
@@ -276,6 +294,7 @@ class _Gateway:
     async def _pause(self) -> bool:
         """Wait a tick; whether to go on. Raises what ended a thread."""
         await asyncio.sleep(_TICK_S)
+        self._runtime.publisher.poll()  # what nobody waits for
         self._alive()
         return not self._runtime.stopping.is_set()
 
@@ -284,6 +303,7 @@ class _Gateway:
             raise self._failure
         self._authority.check()
         self._openings.check()
+        self._images.check()
         runtime, threads = self._runtime, (self._feed, self._intake)
         still = min((thread.moved_at for thread in threads if thread.running), default=runtime.clock.monotonic())
         if runtime.clock.monotonic() - still < runtime.settings.health.stuck_s:

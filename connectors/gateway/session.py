@@ -102,6 +102,8 @@ class MeterLink(asyncio.Protocol):
         "_unasked",
         "answered",
         "lost",
+        "skipped",
+        "skips",
         "spoken",
     )
 
@@ -123,6 +125,10 @@ class MeterLink(asyncio.Protocol):
         """Whether the meter ever said something."""
         self.spoken = False
         """Whether that made a message or frame: an octet now and then does not."""
+        self.skips = False
+        """Whether frames are counted only, and not kept: those of image blocks, see `drivers.dlms_firmware`."""
+        self.skipped = 0
+        """Octets of frames that were not kept."""
 
     @property
     def transport(self) -> Transport:
@@ -271,6 +277,9 @@ class MeterLink(asyncio.Protocol):
             then(result, error)
 
     def _keep(self, direction: Direction, data: bytes) -> None:
+        if self.skips:
+            self.skipped += len(data)
+            return
         self._frames.append((direction, self._clock.now_ms(), data))
         self.spoken = self.spoken or direction is _IN
         self._kept += len(data)

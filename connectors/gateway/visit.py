@@ -29,6 +29,10 @@ Connect = Callable[[Callable[[], MeterLink], Address], Awaitable[Any]]
 """Opens a TCP connection, or a connected UDP socket, with a protocol; raises OSError."""
 
 
+_RESTING_S = 0.2
+"""How often a pause is looked at: with hundreds of images under way at once, not at each tick."""
+
+
 @dataclass(slots=True)
 class Stages:
     """When a job reached what, milliseconds."""
@@ -59,6 +63,9 @@ class Host(Protocol):
 
     def waits(self, meter: Meter, above: Rank) -> bool:
         """Whether the meter has a job that goes before `above`."""
+
+    def paced(self, meter: Meter, octets: int) -> float:
+        """How long to pause for octets of an image that went over the line, seconds."""
 
     def ended(self, driver: Driver, task: Task, error: JobError | None, found: Found, stages: Stages) -> None:
         """A job is done, or this try of it failed; its frames follow."""
@@ -134,7 +141,7 @@ class Visit:
         if rest is not None:
             if overdue or self._gone or now >= rest.until or self._host.waits(self.meter, rest.above):
                 self._wake(rest)
-            return now
+            return min(max(rest.until, now), now + _RESTING_S)
         if self._link is None:
             return now + SELDOM_S
         if overdue and task is not None:
@@ -151,6 +158,10 @@ class Visit:
         """See `port.Way`."""
         link = self._link
         return link if link is not None and not link.lost else await self._open()
+
+    def spent(self, octets: int) -> float:
+        """See `port.Way`."""
+        return self._host.paced(self.meter, octets)
 
     async def rest(self, seconds: float) -> None:
         """See `port.Way`."""
@@ -296,13 +307,15 @@ class Visit:
 
     def _close(self) -> None:
         self._talks_of(None)
-        if self._link is None:
+        # Both know the visit: without this the collector would have to find out that nobody needs them.
+        link, self._link, self._call = self._link, None, None
+        if link is None:
             return
-        if self._link.answered:
+        if link.answered:
             self.reached = True
         if self._line is not None and self.failed:
-            self._link.abort()
-        self._link.close()
+            link.abort()
+        link.close()
 
     def _wake(self, rest: _Rest) -> None:
         if not rest.woken.done():

@@ -8,49 +8,49 @@ Kafka does not take is sent again, as often as it takes, with the same ids.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from heapq import heappop, heappush, heapreplace
 from itertools import count
-from typing import Any
 
 import structlog
 
 from connectors.gateway.addresses import dials_in
-from connectors.gateway.deeds import Commands, unknown
+from connectors.gateway.commanding import CommandsInHand
+from connectors.gateway.deeds import Commands, unregistered
 from connectors.gateway.deliveries import Deliveries, Then
 from connectors.gateway.drivers.port import Driver, Found, Order
 from connectors.gateway.drivers.table import Drivers, driver_of
 from connectors.gateway.emit import Emitter
 from connectors.gateway.errors import JobError
 from connectors.gateway.finishing import Ended, finish_all
+from connectors.gateway.gathering import Gathering
 from connectors.gateway.intake import Ticket
 from connectors.gateway.jobs import Grant, Jobs, Rank, Task
 from connectors.gateway.lines import Line, Lines
 from connectors.gateway.mapping import segment_alarm
 from connectors.gateway.outcomes import Conclusion, Offsets, Outcomes
 from connectors.gateway.pipeline import Pipeline, Push
-from connectors.gateway.proofs import concerned
+from connectors.gateway.proofs import FORGED, concerned
 from connectors.gateway.reservations import Reservations
-from connectors.gateway.results import outcome_of
 from connectors.gateway.retries import Failure, failure_of, pause_ms
 from connectors.gateway.segments import Segments
+from connectors.gateway.transfers import Transfers
 from connectors.gateway.visit import Connect, Stages, Visit, expiry
-from schemas.records import Meter, Outcome
+from schemas.records import Meter, Operation
 from streams.runtime import metrics
 from streams.runtime.clock import Clock
 from streams.runtime.offsets import Partition
-from streams.runtime.settings import Gateway
+from streams.runtime.settings import Firmware, Gateway
 
 _PAUSE_MS, _LINE_PAUSE_MS = 2_000, 200
 _LOOKS, _LOOK_AGAIN_MS = 5, 1_000
-_ADMIT_AGAIN_MS = 1_000
 _CAPPED = "openings-capped"
 _CAPPED_PAUSE_MS = 3_000
-_UNASKED = frozenset(("counter-unavailable", "intent-unavailable", _CAPPED))
+_UNASKED = frozenset(("counter-unavailable", "intent-unavailable", "controls-behind", _CAPPED))
 """Failures in which nobody asked the meter anything: they do not count as tries."""
 _SOONEST_S = 0.02
+_MANY = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Tools:
     counters: Reservations
     commands: Commands | None = None
     """None where nothing is done that moves a relay or changes a meter."""
+    firmware: Firmware = field(default_factory=Firmware)
 
 
 class Worker:
@@ -80,6 +81,7 @@ class Worker:
         self._tools = tools
         self._jobs = Jobs()
         self._segments = Segments(tools.settings)
+        self._transfers = Transfers(tools.firmware, tools.settings.transfer_octets_per_s)
         self._hand: dict[tuple[Partition, int], Task] = {}
         """Jobs that are under way or whose results are, by where their records stand."""
         self._woken = False
@@ -89,17 +91,16 @@ class Worker:
         self._number = count()
         self._urgent = 0
         """How many of the visits were begun for what is urgent."""
-        self._ended: list[Ended] = []
-        """Jobs whose visits are done with them, until a turn of the loop is over: then they are finished together."""
-        self._outcomes = Outcomes(tools.clock, tools.emitter, tools.pipeline.directory, tools.offsets, self._let_go)
+        self._ended = Gathering(self._finish, self._much)
+        """Jobs whose visits are done with them: they are finished together."""
+        self._outcomes = Outcomes(
+            tools.clock, tools.emitter, tools.pipeline.directory, tools.offsets, self.let_go, self._much
+        )
         self.framed, self.keep = self._outcomes.framed, self._outcomes.keep
         """See `visit.Host`."""
-        self._unadmitted: list[tuple[int, Task]] = []
-        """Commands of which it is not known yet whether they were sent before, and when to ask (again)."""
-        self._unsettled: list[tuple[int, Conclusion]] = []
-        """Commands that have ended and of which Kafka does not have it, and when to tell it again."""
-        self._settling: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._commands = CommandsInHand(tools.clock, tools.commands, tools.settings.job_timeout_s, self)
+        self.stopping = False
+        """See `commanding.Host`."""
         self._log = structlog.get_logger("worker")
         self.settings = tools.settings
         self.clock = tools.clock
@@ -108,7 +109,7 @@ class Worker:
     @property
     def busy(self) -> bool:
         """Whether visits are under way, or results that Kafka does not have."""
-        return bool(self._visits or self._ended or self._settling or self._unsettled or self._outcomes.undelivered)
+        return bool(self._visits or self._ended or self._commands.busy or self._outcomes.busy)
 
     def take(self, tickets: Sequence[Ticket]) -> None:
         """Jobs came."""
@@ -124,10 +125,10 @@ class Worker:
             late = max(limit, (ticket.job.not_before or 0) + limit - now)
             task = Task(ticket, now, late if deadline is None else deadline)
             if concerned(ticket.job):
-                self._unadmitted.append((now, task))
+                self._commands.take(task, now)
             else:
                 self._add(task, now)
-        self._admit_all(now)
+        self._commands.admit_all(now)
         self._wake()
 
     def revoked(self, partitions: set[Partition]) -> None:
@@ -135,10 +136,7 @@ class Worker:
         change nothing twice, and what of them fails is the new owner's to try again.
         """
         self._jobs.drop(partitions)
-        for _, task in self._unadmitted:
-            task.closed = task.closed or task.ticket.partition in partitions
-        if self._tools.commands is not None:
-            self._tools.commands.release({number for _, number in partitions})
+        self._commands.revoked(partitions)
         for task in self._hand.values():
             task.lost = task.lost or task.ticket.partition in partitions
         self._tools.counters.release({number for _, number in partitions})
@@ -164,38 +162,36 @@ class Worker:
                 heapreplace(self._looks, (later, number, visit, grant))
             else:
                 heappop(self._looks)
-        self._admit_all(now_ms)
-        due, self._unsettled = self._unsettled, []
-        for at, item in due:
-            if at <= now_ms:
-                self._spawn(self._settle(item))
-            else:
-                self._unsettled.append((at, item))
+        self._commands.tick(now_ms)
+        for task in self._transfers.due(now_ms):
+            self._add(task, now_ms)
         for task in self._jobs.expired(now_ms):
-            self._conclude(task, expiry(task), now_ms)
+            self.conclude(task, expiry(task), now_ms)
+        self._ended.tick()
         self._outcomes.tick(now_ms)
         self._visit_next()
+        metrics.SESSIONS.set(len(self._visits))
         metrics.JOBS_WAITING.set(len(self._jobs))
         metrics.SEGMENTS_SHUT.set(self._segments.shut)
 
     def drain(self) -> None:
         """Open no more sessions and begin no more jobs; what is under way goes on."""
-        self._stopping = True
+        self.stopping = True
 
     async def abandon(self) -> None:
         """Give up what is under way; it is read again by whoever comes next."""
-        running = [*self._visits.values(), *self._settling]
+        running = [*self._visits.values(), *self._commands.running]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
     def next_order(self, meter: Meter, driver: Driver, above: Rank | None = None) -> tuple[Task, Order] | None:
         """See `visit.Host`."""
-        while not self._stopping and (task := self._jobs.take(meter.id, above)) is not None:
+        while not self.stopping and (task := self._jobs.take(meter.id, above)) is not None:
             now = self.clock.now_ms()
             self._hand[task.ticket.partition, task.ticket.offset] = task
             if now >= task.expires_at:
-                self._conclude(task, expiry(task), now)
+                self.conclude(task, expiry(task), now)
                 continue
             try:
                 if task.deed is not None:
@@ -203,8 +199,13 @@ class Worker:
                 order = driver.order(task.job, meter)
             except JobError as error:
                 if not (error.retry and self._again_later(task, error, now)):
-                    self._tell_forged(task, error)
-                    self._conclude(task, error, now)
+                    self.tell_forged(task, error)
+                    self.conclude(task, error, now)
+                continue
+            firmware = task.job.operation is Operation.FIRMWARE_TRANSFER
+            if firmware and not self._transfers.enter(task, self._segments.of(meter)):
+                task.under_way = False
+                self._hand.pop((task.ticket.partition, task.ticket.offset))
                 continue
             task.tries += 1
             task.unframed += 1
@@ -213,17 +214,18 @@ class Worker:
 
     def waits(self, meter: Meter, above: Rank) -> bool:
         """See `visit.Host`."""
-        return not self._stopping and self._jobs.waits(meter.id, above)
+        return not self.stopping and self._jobs.waits(meter.id, above)
 
     def ended(self, driver: Driver, task: Task, error: JobError | None, found: Found, stages: Stages) -> None:
         """See `visit.Host`."""
-        if not self._ended:
-            asyncio.get_running_loop().call_soon(self._finish)
-        self._ended.append(Ended(task, error, found, stages, driver=driver))
+        self._ended.add(Ended(task, error, found, stages, driver=driver), urgent=task.ticket.urgent)
 
-    def _finish(self) -> None:
+    def _much(self) -> bool:
+        """Whether so many visits are under way that more of them will end soon."""
+        return len(self._visits) > _MANY
+
+    def _finish(self, ended: Sequence[Ended]) -> None:
         """Make readings of what ended, many jobs at once, and conclude them."""
-        ended, self._ended = self._ended, []
         by_driver: dict[Driver, list[Ended]] = {}
         for item in ended:
             if item.found.raw:
@@ -237,17 +239,17 @@ class Worker:
         now, task, error = self.clock.now_ms(), item.task, item.error
         looks = task.deed is not None and task.deed.unsettled and error is not None and error.code != "outcome-unknown"
         if error is not None and (looks or failure_of(error) is Failure.RETRYABLE):
-            if task.lost or self._stopping:
-                self._let_go(task)
+            if task.lost or self.stopping:
+                self.let_go(task)
                 return False  # its offset stays
             if looks:
-                self._give_time(task, now)
+                self._commands.give_time(task, now)
             if self._again_later(task, error, now):
                 return False
-        if error is not None and error.alarm and task.deed is None:
+        if error is not None and error.alarm and error.code not in FORGED:
             self._suspect(task, error)
         elif error is not None:
-            self._tell_forged(task, error)
+            self.tell_forged(task, error)
         self._jobs.done(task)
         return True
 
@@ -257,34 +259,50 @@ class Worker:
 
     def _again_later(self, task: Task, error: JobError, now: int) -> bool:
         """Put a job back, if there is time and it was not tried too often."""
-        if error.code in _UNASKED:
+        tireless = task.deed is not None and task.deed.tireless(now)
+        if error.code in _UNASKED or error.gained or tireless:
             task.tries = max(0, task.tries - 1)
-        if task.tries >= self.settings.attempts:
+        if task.tries >= self.settings.attempts and not tireless:
             return False
         settings = self.settings
         pause = pause_ms(max(1, task.tries), settings.retry_first_s, settings.retry_longest_s, self._tools.chance)
         if error.code == _CAPPED:
             pause = max(pause, _CAPPED_PAUSE_MS)
+        if task.deed is not None:
+            pause = max(pause, task.deed.pause_ms(now))
         if now + pause >= task.expires_at:
             return False
         self._log.info("job-retried", job=task.job.id, meter=task.job.meter_id, tries=task.tries, reason=str(error))
-        self._let_go(task)
+        self.let_go(task)
         self._add(task, now, not_before=now + pause)
         return True
 
     def _suspect(self, task: Task, error: JobError) -> None:
-        meter = self._tools.pipeline.directory.get(task.job.meter_id)
+        meter = self.meter_of(task)
         if meter is not None and not task.ticket.replay_id:
             self.alarm(meter, error.code, error.detail)
 
     def _add(self, task: Task, now: int, *, not_before: int = 0) -> None:
-        meter = self._tools.pipeline.directory.get(task.job.meter_id)
+        meter = self.meter_of(task)
         self._jobs.add(task, now, self._segments.of(meter), not_before=not_before)
         if dials_in(meter) and self._tools.lines.get(task.job.meter_id) is None:
             self._jobs.park(task.job.meter_id)
 
-    def _conclude(self, task: Task, error: JobError, now_ms: int, *, refuse: bool = False) -> None:
-        """A job ends without a visit."""
+    def meter_of(self, task: Task) -> Meter | None:
+        """See `commanding.Host`."""
+        return self._tools.pipeline.directory.get(task.job.meter_id)
+
+    def admitted(self, task: Task, now_ms: int) -> None:
+        """See `commanding.Host`."""
+        self._add(task, now_ms)
+        self._wake()
+
+    def tell(self, ended: Sequence[Conclusion]) -> None:
+        """See `commanding.Host`."""
+        self._outcomes.conclude(ended)
+
+    def conclude(self, task: Task, error: JobError, now_ms: int, *, refuse: bool = False) -> None:
+        """See `commanding.Host`: of every job."""
         self._jobs.done(task)
         self._end((Conclusion(task, error, Found(), Stages(now_ms), refuse),))
 
@@ -293,100 +311,21 @@ class Worker:
         self._outcomes.conclude([item for item in ended if item.task.deed is None])
         for item in ended:
             if item.task.deed is not None:
-                self._spawn(self._settle(item))
+                self._commands.settle(item)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-
-    def _admit_all(self, now: int) -> None:
-        """Ask of commands whether they were sent before; they wait while nobody can tell."""
-        commands = self._tools.commands
-        if not self._unadmitted or self._stopping or not (commands is None or commands.ready):
-            return
-        waiting, self._unadmitted = self._unadmitted, []
-        for at, task in waiting:
-            if task.closed:
-                continue
-            if commands is None:
-                self._conclude(task, JobError("operation-unsupported", "this gateway gives no commands"), now)
-            elif at > now:
-                self._unadmitted.append((at, task))
-            else:
-                self._spawn(self._admit(commands, task))
-
-    async def _admit(self, commands: Commands, task: Task) -> None:
-        """A command takes its place among the jobs, is told again how it ended, or is refused."""
-        ticket = task.ticket
-        try:
-            deed = await commands.admit(task.job, ticket.partition, ticket.offset)
-        except JobError as error:
-            now = self.clock.now_ms()
-            if error.retry:
-                self._unadmitted.append((now + _ADMIT_AGAIN_MS, task))
-            elif not task.closed:
-                self._tell_forged(task, error)
-                self._conclude(task, error, now)
-            return
-        except Exception:  # noqa: BLE001 - a bug: the command waits, and nobody says that it ended
-            self._log.exception("command-not-admitted", job=task.job.id)
-            self._unadmitted.append((self.clock.now_ms() + _ADMIT_AGAIN_MS, task))
-            return
-        if task.closed:
-            return
-        task.deed = deed
-        now = self.clock.now_ms()
-        if deed.ended is not None:
-            self._end((Conclusion(task, None, Found(), Stages(now)),))
-            return
-        if deed.unsettled:
-            self._give_time(task, now)
-        self._add(task, now)
-        self._wake()
-
-    async def _settle(self, item: Conclusion) -> None:
-        """Have hes.intents keep how a command ended, and tell it then; nobody is told what it does not have."""
-        task, deed, found = item.task, item.task.deed, item.found
-        if deed is None:
-            raise RuntimeError("only commands are settled")
-        if item.error is not None and deed.unsettled and item.error.code != "outcome-unknown":
-            item.error = unknown(f"it was sent, or may have been, and nobody can tell what came of it: {item.error.detail}")
-        meter = self._tools.pipeline.directory.get(task.job.meter_id)
-        if item.error is not None and meter is not None:
-            with suppress(JobError):
-                deed.prove(meter)  # what was never visited has not been proven yet
-        outcome, code, detail = Outcome.DONE, "", found.detail
-        if item.error is not None:
-            outcome, code, detail = outcome_of(item.error), item.error.code, item.error.detail
-        try:
-            kept = await deed.settle(outcome, code, detail, found.before, found.after)
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody is told what hes.intents does not have
-            self._log.warning("command-not-settled", job=task.job.id, meter=task.job.meter_id, reason=str(error))
-            if task.lost or self._stopping:
-                self._let_go(task)  # whoever has the partition now reads back
-            else:
-                self._unsettled.append((self.clock.now_ms() + _ADMIT_AGAIN_MS, item))
-            return
-        if kept is not None:
-            done = kept.outcome is Outcome.DONE
-            item.error = None if done else JobError(kept.code, kept.detail)
-            found.before, found.after, found.detail = kept.before, kept.after, kept.detail
-        self._outcomes.conclude((item,))
-
-    def _give_time(self, task: Task, now: int) -> None:
-        """Whatever deadline a command had: what came of it is to be found out."""
-        if not task.looking:
-            task.looking, task.tries = True, 0
-            task.expires_at = max(task.expires_at, now + round(self.settings.job_timeout_s * 1000))
-
-    def _tell_forged(self, task: Task, error: JobError) -> None:
-        """Somebody writes jobs who may not, or altered one."""
+    def tell_forged(self, task: Task, error: JobError) -> None:
+        """See `commanding.Host`."""
         if concerned(task.job) and error.alarm:
             detail = f"job {task.job.id} ({task.job.operation}): {error.code}: {error.detail}"
             self._suspect(task, JobError("command-forged", detail))
 
-    def _let_go(self, task: Task) -> None:
+    def paced(self, meter: Meter, octets: int) -> float:
+        """See `visit.Host`."""
+        return self._transfers.spend(self._segments.of(meter), octets, self.clock.now_ms())
+
+    def let_go(self, task: Task) -> None:
+        """See `commanding.Host`: of every job that somebody else goes on with, or that is over."""
+        self._transfers.leave(task)
         self._hand.pop((task.ticket.partition, task.ticket.offset), None)
 
     def unreachable(self, driver: Driver, meter: Meter, error: JobError) -> None:
@@ -404,13 +343,13 @@ class Worker:
 
     def _wake(self) -> None:
         """Have meters visited before the next tick."""
-        if not self._woken and not self._stopping:
+        if not self._woken and not self.stopping:
             self._woken = True
             asyncio.get_running_loop().call_soon(self._visit_next)
 
     def _visit_next(self) -> None:
         self._woken = False
-        if self._stopping or self._tools.deliveries.full:
+        if self.stopping or self._tools.deliveries.full:
             return
         now_ms, most = self.clock.now_ms(), self.settings.sessions
         for_one = most - max(1, most // 10) if most > 1 else 1  # each lane leaves some to the other
@@ -441,7 +380,7 @@ class Worker:
     def _refuse(self, meter_id: str, error: JobError, now_ms: int) -> None:
         """No visit can do what waits for this meter."""
         while (task := self._jobs.take(meter_id)) is not None:
-            self._conclude(task, error, now_ms)
+            self.conclude(task, error, now_ms)
 
     def _visit(self, grant: Grant, driver: Driver, meter: Meter, line: Line | None) -> None:
         visit = Visit(self, driver, meter, line)
@@ -449,13 +388,11 @@ class Worker:
         self._visits[visit] = running
         heappush(self._looks, (self.clock.monotonic(), next(self._number), visit, grant))
         self._urgent += grant.urgent
-        metrics.SESSIONS.set(len(self._visits))
         running.add_done_callback(lambda done: self._over(visit, grant, cancelled=done.cancelled()))
 
     def _over(self, visit: Visit, grant: Grant, *, cancelled: bool) -> None:
         del self._visits[visit]
         self._urgent -= grant.urgent
-        metrics.SESSIONS.set(len(self._visits))
         now = self.clock.now_ms()
         if grant.segment.told(now, visit.meter.id, probe=grant.probe, reached=visit.reached):
             shut = grant.segment.shut
@@ -479,8 +416,7 @@ class Worker:
             if task.looks <= _LOOKS:
                 self._add(task, now_ms, not_before=now_ms + _LOOK_AGAIN_MS)
                 continue
-            error = JobError("job-unknown-meter", f"no meter {meter_id!r} is registered; import it, then redrive the job")
-            self._conclude(task, error, now_ms, refuse=True)
+            self.conclude(task, unregistered(meter_id), now_ms, refuse=True)
 
 
 def _answer(octets: bytes, reply: Callable[[bytes], None]) -> Then:

@@ -58,6 +58,10 @@ class FleetConfig:
     clock_every_s: float = 15.0
     noise_share: float = 0.03  # register pushes that come with bytes no head-end can accept
     pace_share: float = 0.05  # register pushes sent byte by byte, or two in one segment
+    image_rejects_share: float = 0.0  # meters that find every firmware image wrong
+    image_bricks_share: float = 0.0  # meters that do not come back from an activation
+    image_loses: int = 0  # of so many blocks each meter forgets one, once; 0: none
+    restart_s: float = 5.0  # how long an activation takes
     confirm_timeout_s: float = 5.0
     backoff_s: float = 0.25  # before the first repetition; doubles
     backoff_max_s: float = 5.0
@@ -67,7 +71,8 @@ class FleetConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.meters <= 50_000:
             raise ValueError(f"a fleet has 1 to 50,000 meters, not {self.meters}")
-        for name in ("life_support_share", "unconfirmed_share", "c12_share", "drift_share", "noise_share", "pace_share"):
+        for name in ("life_support_share", "unconfirmed_share", "c12_share", "drift_share", "noise_share", "pace_share",
+                     "image_rejects_share", "image_bricks_share"):  # fmt: skip
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
 

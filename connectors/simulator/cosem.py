@@ -14,6 +14,8 @@ from gurux_dlms.enums import ErrorCode
 
 from connectors.simulator.config import DAY_MS
 from connectors.simulator.encoding import Type, array, data, date_time, logical_name, obis_of, parse_date_time, structure
+from connectors.simulator.image_transfer import ATTRIBUTES as IMAGE_ATTRIBUTES
+from connectors.simulator.image_transfer import IMAGE_LN, IMAGE_TRANSFER, SOUND, Faults, ImageTransfer
 from connectors.simulator.plan import MeterPlan
 from connectors.simulator.relay import DISCONNECT_CONTROL, MODE, RELAY_LN, Relay
 from connectors.simulator.truth import EXPORT, IMPORT, INSTANTANEOUS, QUARTER_MS
@@ -28,13 +30,14 @@ LOAD_PROFILE_LN = "1.0.99.1.0.255"
 ASSOCIATION_LN = "0.0.40.0.0.255"
 
 _RELAY = (DISCONNECT_CONTROL, RELAY_LN)
+_IMAGE = (IMAGE_TRANSFER, IMAGE_LN)
 
 PUBLIC_CLIENT, MANAGEMENT_CLIENT = 16, 1
 PUBLIC_OBJECTS = frozenset({CLOCK_LN, DEVICE_NAME_LN, SERIAL_LN, ASSOCIATION_LN})
 """What an unauthenticated client may read, of a meter that is not open."""
 
-ATTRIBUTES = {DATA: 2, REGISTER: 3, PROFILE: 8, CLOCK: 9, ASSOCIATION: 8, DISCONNECT_CONTROL: 4}
-METHODS = {DATA: 0, REGISTER: 1, PROFILE: 2, CLOCK: 6, ASSOCIATION: 4, DISCONNECT_CONTROL: 2}
+ATTRIBUTES = {DATA: 2, REGISTER: 3, PROFILE: 8, CLOCK: 9, ASSOCIATION: 8, DISCONNECT_CONTROL: 4, IMAGE_TRANSFER: 7}
+METHODS = {DATA: 0, REGISTER: 1, PROFILE: 2, CLOCK: 6, ASSOCIATION: 4, DISCONNECT_CONTROL: 2, IMAGE_TRANSFER: 4}
 
 
 class AccessError(Exception):
@@ -56,18 +59,37 @@ class Selection:
 class Cosem:
     """One meter's objects. `now_ms` is the world's clock; the meter's own may be ahead or behind."""
 
-    def __init__(self, plan: MeterPlan, now_ms: Callable[[], int], profile_days: int) -> None:
+    def __init__(
+        self,
+        plan: MeterPlan,
+        now_ms: Callable[[], int],
+        profile_days: int,
+        faults: Faults = SOUND,
+        restart_ms: int = 5_000,
+    ) -> None:
         self.plan = plan
         self.zone = ZoneInfo(plan.model.time_zone)
         self._now_ms = now_ms
         self._profile_days = profile_days
         self.relay = Relay()
+        self.firmware = plan.firmware
+        self.image = ImageTransfer(
+            now_ms, self._upgraded, block_size=plan.model.pdu // 2, faults=faults, restart_ms=restart_ms
+        )
 
     def objects(self) -> list[tuple[int, str]]:
         """Class and logical name of everything the meter has."""
         registers = [(REGISTER, obis) for obis in (IMPORT, EXPORT, *INSTANTANEOUS)]
         named = [(DATA, ln) for ln in (DEVICE_NAME_LN, SERIAL_LN, FIRMWARE_LN, self.plan.model.status_obis)]
-        return [(ASSOCIATION, ASSOCIATION_LN), (CLOCK, CLOCK_LN), *named, *registers, (PROFILE, LOAD_PROFILE_LN), _RELAY]
+        return [
+            (ASSOCIATION, ASSOCIATION_LN),
+            (CLOCK, CLOCK_LN),
+            *named,
+            *registers,
+            (PROFILE, LOAD_PROFILE_LN),
+            _RELAY,
+            _IMAGE,
+        ]
 
     def columns(self) -> list[tuple[int, str, int]]:
         """Capture objects of the load profile: class, logical name, attribute."""
@@ -84,15 +106,20 @@ class Cosem:
             PROFILE: self._profile,
             ASSOCIATION: self._association,
             DISCONNECT_CONTROL: self._relay,
+            IMAGE_TRANSFER: self._image,
         }.get(class_id)
         if reader is None or (class_id, ln) not in self.objects():
             raise AccessError(ErrorCode.UNDEFINED_OBJECT)
         return reader(ln, index, selection)
 
-    def invoke(self, class_id: int, ln: str, method: int) -> None:
-        """Do what a method does. Raises AccessError with the action-result where there is none: of all, only the relay's
-        are there.
+    def invoke(self, class_id: int, ln: str, method: int, first: object = None, second: object = None) -> None:
+        """Do what a method does, with the elements of its parameter. Raises AccessError with the action-result where it is
+        refused: only those of the relay and of the image transfer are there.
         """
+        if (class_id, ln) == _IMAGE:
+            if result := self.image.invoke(method, first, second):
+                raise AccessError(result)
+            return
         if (class_id, ln) != _RELAY or not self.relay.invoke(method):
             raise AccessError(ErrorCode.READ_WRITE_DENIED)
 
@@ -110,9 +137,7 @@ class Cosem:
             raise AccessError(ErrorCode.READ_WRITE_DENIED)
         if ln == self.plan.model.status_obis:
             return data(Type.UINT8, self.plan.load.status(self.meter_ms() // QUARTER_MS * QUARTER_MS))
-        text = {DEVICE_NAME_LN: self.plan.logical_device_name, SERIAL_LN: self.plan.serial, FIRMWARE_LN: self.plan.firmware}[
-            ln
-        ]
+        text = {DEVICE_NAME_LN: self.plan.logical_device_name, SERIAL_LN: self.plan.serial, FIRMWARE_LN: self.firmware}[ln]
         return data(Type.OCTETS, text.encode())
 
     def _register(self, ln: str, index: int, _selection: Selection | None) -> bytes:
@@ -130,8 +155,17 @@ class Cosem:
             raise AccessError(ErrorCode.READ_WRITE_DENIED)
         return data(*values[index])
 
+    def _image(self, _ln: str, index: int, _selection: Selection | None) -> bytes:
+        value = self.image.attribute(index) if index in IMAGE_ATTRIBUTES else None
+        if value is None:
+            raise AccessError(ErrorCode.READ_WRITE_DENIED)
+        return value
+
+    def _upgraded(self, version: str) -> None:
+        self.firmware = version
+
     def _association(self, _ln: str, index: int, _selection: Selection | None) -> bytes:
-        """Attribute 2: every object with its access rights (attributes read-only, no methods but the relay's)."""
+        """Attribute 2: every object with its access rights (attributes read-only, methods of relay and image only)."""
         if index != 2:
             raise AccessError(ErrorCode.READ_WRITE_DENIED)
         rows = []
@@ -141,7 +175,7 @@ class Cosem:
                 for number in range(1, ATTRIBUTES[class_id] + 1)
             )
             methods = array(
-                structure(data(Type.INT8, number), data(Type.ENUM, class_id == DISCONNECT_CONTROL))
+                structure(data(Type.INT8, number), data(Type.ENUM, class_id in (DISCONNECT_CONTROL, IMAGE_TRANSFER)))
                 for number in range(1, METHODS[class_id] + 1)
             )
             version = 1 if class_id in (PROFILE, ASSOCIATION) else 0

@@ -22,6 +22,8 @@ import random
 import signal
 import struct
 import sys
+import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -29,11 +31,14 @@ from pathlib import Path
 
 import uvloop
 
+from connectors.simulator.image_transfer import ImageTransfer
 from connectors.simulator.load_connection import Floor, LoadConnection, SilentConnection, SlowConnection
 from connectors.simulator.load_session import LoadMeter
 
 ROWS, CHANNELS = 96, 4
 PERIOD_MS = 900_000
+FIRMWARE = "1.0.0.2.0.255"
+_RESTART_MS = 1_000
 CLOCK, STATUS, PROFILE = "0.0.1.0.0.255", "0.0.96.10.1.255", "1.0.99.1.0.255"
 REGISTERS = ("1.0.1.8.0.255", "1.0.2.8.0.255", "1.0.3.8.0.255", "1.0.4.8.0.255")
 DAY = datetime(2026, 3, 2, tzinfo=timezone(timedelta(hours=1)))
@@ -97,8 +102,8 @@ def rows_of(seed: int, meter: int) -> list[Row]:
     return rows
 
 
-def meter_of(seed: int, number: int, block: int) -> tuple[LoadMeter, list[int], list[Row]]:
-    """A meter, the scalers of its registers, and its day."""
+def meter_of(seed: int, number: int, block: int, image_block: int = 0) -> tuple[LoadMeter, list[int], list[Row]]:
+    """A meter, the scalers of its registers, and its day. It takes firmware in blocks of `image_block`."""
     secret = hashlib.sha256(f"load fleet {seed} {number}".encode()).digest()
     scalers = [(number + channel) % 4 - 1 for channel in range(CHANNELS)]
     rows = rows_of(seed, number)
@@ -111,14 +116,25 @@ def meter_of(seed: int, number: int, block: int) -> tuple[LoadMeter, list[int], 
     for obis, scaler, unit in zip(REGISTERS, scalers, _UNITS, strict=True):
         objects[_attribute(3, obis, 3)] = struct.pack(">BBBbBB", 0x02, 2, 0x0F, scaler, 0x16, unit)
     title = b"SIM" + number.to_bytes(5, "big")
-    return LoadMeter(title, secret[:16], secret[16:], PASSWORD, objects, block), scalers, rows
+    meter = LoadMeter(title, secret[:16], secret[16:], PASSWORD, objects, block=block)
+    if image_block:
+        version = _attribute(1, FIRMWARE, 2)
+        objects[version] = _text("1.0")
+        meter.image = ImageTransfer(
+            lambda: time.time_ns() // 1_000_000,
+            lambda told: objects.update({version: _text(told)}),
+            block_size=image_block,
+            verify_ms=0,
+            restart_ms=_RESTART_MS,
+        )
+    return meter, scalers, rows
 
 
 class LoadFleet:
     """Meters on sockets of one host, numbered from `first`: what a meter holds is a function of seed and number."""
 
-    def __init__(self, meters: int, seed: int = 7, block: int = 0, first: int = 0) -> None:
-        self.meters = [meter_of(seed, first + number, block) for number in range(meters)]
+    def __init__(self, meters: int, seed: int = 7, block: int = 0, first: int = 0, image_block: int = 0) -> None:
+        self.meters = [meter_of(seed, first + number, block, image_block) for number in range(meters)]
         self.floor = Floor()
         self.ports: list[int] = []
         self.silent = 0
@@ -153,10 +169,24 @@ class LoadFleet:
         """Associations that were released."""
         return sum(meter.released for meter, _, _ in self.meters)
 
+    @property
+    def images(self) -> dict[str, int]:
+        """How many meters verified which image last, by its SHA-256."""
+        return dict(Counter(meter.image.sha256 for meter, _, _ in self.meters if meter.image and meter.image.sha256))
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of images that came."""
+        return sum(meter.image.blocks for meter, _, _ in self.meters if meter.image)
+
     def stop(self) -> None:
         """Close the listeners; connections end with their clients."""
         for server in self._servers:
             server.close()
+
+
+def _text(value: str) -> bytes:
+    return b"\x09" + bytes((len(value),)) + value.encode()
 
 
 def _captured() -> bytes:
@@ -195,7 +225,8 @@ async def _run(fleet: LoadFleet, port: int, truth: Path, hold_s: float) -> int:
     _print({"ready": True, "ports": fleet.ports, "silent": fleet.silent, "slow": fleet.slow, "day": day})
     await ended.wait()
     fleet.stop()
-    _print({"sessions": fleet.sessions, "most_open": fleet.floor.most_open})
+    took = {"images": fleet.images, "blocks": fleet.blocks}
+    _print({"sessions": fleet.sessions, "most_open": fleet.floor.most_open} | (took if fleet.blocks else {}))
     return 0
 
 
@@ -213,9 +244,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--block", type=int, default=0, help="answer in blocks of so many octets; 0 is at once")
     parser.add_argument("--hold", type=float, default=0.0, help="seconds that answers are held back after SIGUSR1")
+    parser.add_argument("--image-block", type=int, default=0, help="take firmware in blocks of so many octets; 0 takes none")
     parser.add_argument("--truth", type=Path, required=True, help="where the truth file goes")
     arguments = parser.parse_args(argv)
-    fleet = LoadFleet(arguments.meters, arguments.seed, arguments.block, arguments.first)
+    fleet = LoadFleet(arguments.meters, arguments.seed, arguments.block, arguments.first, arguments.image_block)
     return uvloop.run(_run(fleet, arguments.port, arguments.truth, arguments.hold))
 
 

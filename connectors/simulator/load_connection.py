@@ -47,6 +47,8 @@ class LoadConnection(asyncio.Protocol):
         """Remember where answers go."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but inheritance
         self._floor.enter()
+        if self._session.away:
+            self._transport.abort()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Nothing more can be answered."""
@@ -82,6 +84,8 @@ class LoadConnection(asyncio.Protocol):
     def _write(self, octets: bytes) -> None:
         if self._transport is not None:
             self._transport.write(octets)
+            if self._session.away:  # it restarts
+                self._transport.close()
 
 
 class SilentConnection(LoadConnection):

@@ -14,12 +14,15 @@ from hmac import compare_digest
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from connectors.simulator.image_transfer import IMAGE_LN, IMAGE_TRANSFER, ImageTransfer, parameters
+
 CONFORMANCE = bytes.fromhex("00101D")  # block transfer with get, get, set, selective access, action
 _PLAIN_CONTEXT, _CIPHERED_CONTEXT = 1, 3
 _LOW, _GMAC = 1, 5
 _AUTHENTICATED, _BOTH = 0x10, 0x30
 _TAG = 12
 _REPLY_TO_HLS = bytes.fromhex("000F0000280000FF01")
+_IMAGE = IMAGE_TRANSFER.to_bytes(2, "big") + bytes(map(int, IMAGE_LN.split(".")))
 _NOT_ALLOWED, _DECIPHERING, _COUNTER = b"\xd8\x01\x01", b"\xd8\x01\x05", b"\xd8\x01\x06"
 _UNDEFINED = 4
 _NO_LONG_GET = 16
@@ -35,6 +38,8 @@ class LoadMeter:
     password: bytes = field(repr=False)
     objects: dict[bytes, bytes] = field(repr=False)
     """A-XDR by attribute descriptor."""
+    image: ImageTransfer | None = None
+    """Where it takes firmware."""
     block: int = 0
     """Octets of a block where long answers come in blocks, 0 where at once."""
     counter: int = 0
@@ -78,6 +83,11 @@ class LoadSession:
         self._counter = -1
         self._challenges: tuple[bytes, bytes] | None = None
         self._blocks: list[bytes] = []
+
+    @property
+    def away(self) -> bool:
+        """Whether the meter restarts after an activation."""
+        return self._meter.image is not None and self._meter.image.away
 
     def answer(self, client: int, apdu: bytes) -> bytes:
         """The answer to an APDU. Raises what Python raises where it is no APDU: a meter hangs up then."""
@@ -139,13 +149,13 @@ class LoadSession:
         return plain
 
     def _serve(self, apdu: bytes) -> bytes:
-        if self._challenges is not None:
-            return self._prove(apdu, *self._challenges)
+        if self._challenges is not None or apdu[0] != 0xC0:
+            return self._act(apdu) if self._challenges is None else self._prove(apdu, *self._challenges)
         kind, invoke = apdu[1], apdu[2:3]
-        if apdu[0] != 0xC0:
-            raise Refused(_NOT_ALLOWED)
         if kind == 1:
             data = self._meter.objects.get(apdu[3:12])
+            if data is None and self._meter.image is not None and apdu[3:11] == _IMAGE:
+                data = self._meter.image.attribute(apdu[11])
             if data is None:
                 return b"\xc4\x01" + invoke + bytes((1, _UNDEFINED))
             if not self._meter.block or len(data) <= self._meter.block:
@@ -156,6 +166,14 @@ class LoadSession:
         if kind == 2 and self._blocks:
             return self._block(invoke, int.from_bytes(apdu[3:7], "big") + 1)
         return b"\xc4\x01" + invoke + bytes((1, _NO_LONG_GET))
+
+    def _act(self, apdu: bytes) -> bytes:
+        """A method of the image transfer, of all there are."""
+        image = self._meter.image
+        if image is None or apdu[:2] != b"\xc3\x01" or apdu[3:11] != _IMAGE:
+            raise Refused(_NOT_ALLOWED)
+        first, second = parameters(apdu[13:]) if apdu[12:13] == b"\x01" else (None, None)
+        return b"\xc7\x01" + apdu[2:3] + bytes((image.invoke(apdu[11], first, second), 0))
 
     def _block(self, invoke: bytes, number: int) -> bytes:
         if not 1 <= number <= len(self._blocks):

@@ -8,9 +8,10 @@ import socket
 from collections import deque
 from dataclasses import dataclass
 
-from connectors.simulator.config import Address
+from connectors.simulator.config import Address, FleetConfig
 from connectors.simulator.cosem import Cosem
 from connectors.simulator.delivery import Outcome, Sending, send_confirmed, send_unconfirmed
+from connectors.simulator.image_transfer import Faults
 from connectors.simulator.ledger import PushEntry, sha256
 from connectors.simulator.noise import KINDS, make_noise
 from connectors.simulator.plan import MeterPlan
@@ -49,7 +50,8 @@ class RunningMeter:
 
     def __init__(self, plan: MeterPlan, shared: Shared) -> None:
         self.plan = plan
-        self.cosem = Cosem(plan, shared.now_ms, shared.config.profile_days)
+        config = shared.config
+        self.cosem = Cosem(plan, shared.now_ms, config.profile_days, _faults(plan, config), round(config.restart_s * 1_000))
         self.cosem.relay.told = self._relay_moved
         self._shared = shared
         self._queue: deque[Pending] = deque()
@@ -212,6 +214,13 @@ class RunningMeter:
         """Keep the queue bounded, as a meter's push buffer is: the oldest goes, and the truth file says so."""
         while len(self._queue) > QUEUE_LIMIT:
             self._finish(self._queue[0])
+
+
+def _faults(plan: MeterPlan, config: FleetConfig) -> Faults:
+    """What is wrong with a meter's firmware: a draw of its own, so that everything else stays as it is."""
+    drawn = mix(config.seed, plan.index, 18) % 10_000 / 10_000
+    rejects = drawn < config.image_rejects_share
+    return Faults(rejects, not rejects and drawn >= 1 - config.image_bricks_share, config.image_loses)
 
 
 def _datagram(address: Address, content: bytes) -> Outcome:

@@ -119,7 +119,9 @@ class MeterServer(GXDLMSServer):  # type: ignore[misc]  # gurux has no type hint
         for event in cast("list[_Event]", args):
             event.handled, event.value = True, 0  # type: ignore[assignment]  # a method that returns nothing
             try:
-                self.cosem.invoke(int(event.target.objectType), event.target.logicalName, event.index)
+                given = cast("object", event.parameters)  # one value, or a structure's
+                elements = given[:2] if isinstance(given, list) else []
+                self.cosem.invoke(int(event.target.objectType), event.target.logicalName, event.index, *elements)
             except AccessError as error:
                 event.error = ErrorCode(error.result)
 
@@ -173,6 +175,9 @@ class MeterConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where answers go."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but inheritance
+        if self._cosem.image.away:
+            self._transport.abort()
+            return
         self._open.add(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -185,6 +190,11 @@ class MeterConnection(asyncio.Protocol):
         """Hang up."""
         if self._transport is not None:
             self._transport.close()
+
+    def restart(self, cosem: Cosem) -> None:
+        """Hang up where it is this meter that restarts."""
+        if self._cosem is cosem:
+            self.close()
 
     def data_received(self, data: bytes) -> None:
         """Answer every whole wrapper frame (IEC 62056-47: version, source, destination, length, 16 bit each)."""
@@ -210,3 +220,6 @@ class MeterConnection(asyncio.Protocol):
             return
         if reply and self._transport is not None:
             self._transport.write(reply)
+        if self._cosem.image.away:  # it restarts
+            for connection in tuple(self._open):
+                connection.restart(self._cosem)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class Fleet:
     """Ports where an answer comes an octet a second."""
     processes: list[subprocess.Popen[str]]
     ended: dict[str, int] | None = None
+    images: dict[str, int] = field(default_factory=dict)
+    """How many meters verified which firmware image, by SHA-256, once it is stopped."""
 
     def hold(self, *, on: bool) -> None:
         """Have answers held back from now on, or not any more."""
@@ -51,12 +53,17 @@ class Fleet:
                 process.terminate()
             lines = [process.communicate()[0].splitlines()[-1:] for process in self.processes]
             said = [json.loads(line[0]) for line in lines if line and line[0].startswith("{")]
+            for item in said:
+                for image, meters in item.get("images", {}).items():
+                    self.images[image] = self.images.get(image, 0) + meters
             self.ended = {name: sum(item.get(name, 0) for item in said) for name in ("sessions", "most_open")}
         return self.ended
 
 
 @contextmanager
-def running_fleet(meters: int, say: Callable[[str], None], *, block: int = 0, hold_s: float = 0.0) -> Iterator[Fleet]:
+def running_fleet(
+    meters: int, say: Callable[[str], None], *, block: int = 0, hold_s: float = 0.0, image_block: int = 0
+) -> Iterator[Fleet]:
     """A fleet, each meter on a port of its own of 127.0.0.1. Raises CommandError where it does not come up."""
     most = max(1, (files_limit() - _SPARE) // 3)  # a listener and a connection each, and some more for those of no truth
     shares = [(first, min(most, meters - first)) for first in range(0, meters, most)]
@@ -64,7 +71,7 @@ def running_fleet(meters: int, say: Callable[[str], None], *, block: int = 0, ho
     with tempfile.TemporaryDirectory(prefix="hes-bench-") as folder, ExitStack() as stack:
         files = [Path(folder) / f"truth-{first}.txt" for first, _ in shares]
         processes = [
-            stack.enter_context(_process(file, first, count, block, hold_s))
+            stack.enter_context(_process(file, first, count, block, hold_s, image_block))
             for file, (first, count) in zip(files, shares, strict=True)
         ]
         ready = [_ready(process) for process in processes]
@@ -93,9 +100,11 @@ def files_limit() -> int:
 
 
 @contextmanager
-def _process(truth: Path, first: int, meters: int, block: int, hold_s: float) -> Iterator[subprocess.Popen[str]]:
+def _process(
+    truth: Path, first: int, meters: int, block: int, hold_s: float, image_block: int
+) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "connectors.simulator.load", "--truth", str(truth), "--meters", str(meters)]
-    command += ["--first", str(first), "--block", str(block), "--hold", str(hold_s)]
+    command += ["--first", str(first), "--block", str(block), "--hold", str(hold_s), "--image-block", str(image_block)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:  # noqa: S603 - our own module
         try:
             yield process

@@ -18,6 +18,7 @@ import numpy as np
 
 from connectors.cli.bench.fleet import running_fleet
 from connectors.cli.failure import CommandError
+from connectors.protocols.dlms.gaps import Gaps
 from connectors.protocols.dlms.profile import Profile
 from connectors.protocols.dlms.profile_columns import Values
 
@@ -67,7 +68,7 @@ def _truth(line: str) -> Truth:
     columns: list[Values] = []
     for column in list(zip(*cells, strict=True))[2:]:
         numbers = tuple(None if cell == "-" else int(cell) for cell in column)
-        columns.append(numbers if None in numbers else np.array(numbers, np.int64))
+        columns.append(Gaps.of(numbers) if None in numbers else np.array(numbers, np.int64))
     ends, statuses = (np.array([int(row[i]) for row in cells], np.int64).tobytes() for i in (0, 1))
     return Truth(
         int(port), bytes.fromhex(title), bytes.fromhex(ek), bytes.fromhex(ak), tuple(map(int, scalers)), ends, statuses,

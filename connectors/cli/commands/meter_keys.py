@@ -1,4 +1,4 @@
-"""`hes meters keys`: the key store by itself: another master key, the head-end's own keys, changes of keys under way."""
+"""`hes meters keys`: new keys for meters, and changes under way; the key store's master key, the head-end's own keys."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from connectors.cli import context
+from connectors.cli.commands.commands import Feeder, Group, Ids, Reason, Segment, Timeout, Transformer, Wait, ask_for
 from connectors.cli.failure import CommandError, usage
+from connectors.cli.options import AsOption, KeyOption
 from connectors.cli.output import FormatOption, emit
+from schemas.records import Operation
 
 if TYPE_CHECKING:  # what a command needs is imported when it runs
     from connectors.gateway.keystore import FileKeyStore
 
 keys = typer.Typer(help="The key store: its master key, our own keys, changes of keys.", no_args_is_help=True)
+_ROTATED = ("ek", "ak", "kek")
 _PEM = {"signing": "--signing-key", "agreement": "--agreement-key", "certificate": "--certificate"}
 
 
@@ -67,6 +71,37 @@ def own(
     store = _store()
     with _told():
         store.put_many({context.settings().gateway.system_title.upper(): MeterKeys(**found)})
+
+
+@keys.command()
+def rotate(
+    reason: Reason,
+    ids: Ids = None,
+    which: Annotated[
+        str, typer.Option("--keys", metavar="NAMES", help="ek, ak or both by a comma, or kek; else what the template uses")
+    ] = "",
+    group: Group = None,
+    segment: Segment = None,
+    transformer: Transformer = None,
+    feeder: Feeder = None,
+    operator: AsOption = "",
+    key: KeyOption = None,
+    wait: Wait = False,
+    timeout: Timeout = 120,
+    format: FormatOption = None,  # noqa: A002 - the option's name
+) -> None:
+    """Ask for new keys for meters. A supervisor must approve it; the gateway makes them, and nobody sees them.
+
+    Each meter gets its own. The old keys are kept until an association with the new ones has stood.
+    """
+    names = which.replace(",", " ").split()
+    if wrong := [name for name in names if name not in _ROTATED]:
+        raise usage(f"--keys {', '.join(wrong)}: no key of that name is changed", f"give some of {', '.join(_ROTATED)}")
+    if "kek" in names and len(names) > 1:
+        raise usage("the master key (kek) is changed by a command of its own", "ask for the other keys first, then for kek")
+    who = (ids, group, segment, transformer, feeder)
+    parameters = {"keys": ",".join(names)} if names else {}
+    ask_for(Operation.ROTATE_KEY, who, reason, operator, key, wait, timeout, format, parameters)
 
 
 @keys.command()

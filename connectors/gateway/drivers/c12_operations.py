@@ -44,7 +44,13 @@ _LOGS = (EVENTS, HISTORY)
 _OUT_OF_DATE = frozenset(("table-size", "table-shape", "table-prerequisite", "table-value", "table-format", "profile-shape"))
 """What a meter that was set up anew looks like to who knows it as it was."""
 
-_LATER = {Operation.SET_CLOCK: "clocks of C12 meters are not set by this release"}
+_LATER = {
+    Operation.SET_CLOCK: "clocks of C12 meters are not set by this release",
+    Operation.FIRMWARE_TRANSFER: (
+        "C12.19 has no standard way to load firmware, makers have their own tables and procedures: load it with the maker's "
+        "tool, or add a driver for the maker's procedure"
+    ),
+}
 
 
 def check(order: C12Order) -> None:

@@ -8,20 +8,25 @@ from functools import partial
 
 import structlog
 
-from connectors.gateway.access import Access, access_of
+from connectors.gateway.access import Access, Trial, trials_of
+from connectors.gateway.addresses import dials_in
 from connectors.gateway.conversation import apdu_pushes
 from connectors.gateway.datagrams import DatagramLink
 from connectors.gateway.drivers.dlms_commands import Means, act, command_of
 from connectors.gateway.drivers.dlms_faults import dlms_fault
+from connectors.gateway.drivers.dlms_firmware import Line, install
 from connectors.gateway.drivers.dlms_hdlc_link import HdlcMeterLink
+from connectors.gateway.drivers.dlms_keys import KeyMeans, check_store, rotate, rotation_of
 from connectors.gateway.drivers.dlms_operations import check, perform
 from connectors.gateway.drivers.dlms_order import DlmsOrder
 from connectors.gateway.drivers.dlms_profiles import finish
 from connectors.gateway.drivers.dlms_shapes import Shapes
+from connectors.gateway.drivers.dlms_trials import Trying, associate_by
 from connectors.gateway.drivers.dlms_wrapper import WrapperFraming
 from connectors.gateway.drivers.port import Deed, Found, Order, Way
 from connectors.gateway.drivers.stepping import run_steps
 from connectors.gateway.errors import JobError
+from connectors.gateway.images import Images
 from connectors.gateway.keystore import KeyStore
 from connectors.gateway.pipeline import Pipeline, Push
 from connectors.gateway.reservations import Counting, Reservations
@@ -32,13 +37,14 @@ from connectors.protocols.dlms.client_apdus import Session, T
 from connectors.protocols.dlms.errors import DlmsError
 from connectors.protocols.dlms.hdlc_parameters import Parameters, Stations
 from connectors.protocols.dlms.invocation_counter import read_invocation_counter
-from connectors.protocols.dlms.meter_keys import mark
 from connectors.protocols.dlms.quirks import proposed
 from connectors.protocols.dlms.speaking import spoken
 from connectors.protocols.dlms.template import Template
-from schemas.records import Job, Meter
+from schemas.records import Job, Meter, Operation
 from schemas.records import Protocol as MeterProtocol
 from streams.runtime.clock import Clock
+
+_IN_CLEAR = Association()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class DlmsTools:
     templates: Mapping[str, Template]
     pipeline: Pipeline
     counters: Reservations
+    images: Images | None = None
 
 
 class DlmsDriver:
@@ -73,8 +80,12 @@ class DlmsDriver:
         if meter.time_zone and zone_of(meter.time_zone) is None:
             detail = f"meter {meter.id} has the time zone {meter.time_zone!r}, which is no IANA name"
             raise JobError("time-zone-unknown", detail)
-        order = DlmsOrder(job, meter, template, zone_for(meter, template), tools.clock.now_ms, self._shapes)
-        check(order)
+        zone = zone_for(meter, template)
+        order = DlmsOrder(job, meter, template, zone, tools.clock.now_ms, self._shapes, tools.images)
+        if job.operation is Operation.ROTATE_KEY:
+            check_store(rotation_of(order), tools.keys)
+        else:
+            check(order)
         return order
 
     def call(self, order: Order) -> DlmsCall:
@@ -101,17 +112,21 @@ class DlmsCall:
         self._tools = tools
         self._meter, self._template, self._shapes = order.meter, order.template, order.shapes
         self._pull = order.template.pull
+        tools.keys.refresh()
         # Before anyone connects: a missing key is nothing to bother the meter with.
-        self._access: Access = access_of(order.meter, self._pull, tools.keys, tools.title)
+        self._trials = trials_of(order.meter, self._pull, tools.keys, tools.title)
+        self._trial: Trial | None = None
+        self._asked: list[int | None] = []
+        """What the meter told the public client, once it was asked."""
         self._counting: Counting | None = None
-        self._config = Association()
+        self._config = _IN_CLEAR
         self._associated: Associated | None = None
         self._framing: WrapperFraming | None = None
         self._link: MeterLink | None = None
         self._way: Way | None = None
         if self._pull.transport == "HDLC":
             self._check_hdlc()
-        self.tells_secret = self._access.tells_secret
+        self.tells_secret = self._trials[0].access.tells_secret
         """See `port.Call`."""
 
     def link(self, terms: LinkTerms, *, datagrams: bool) -> MeterLink:
@@ -126,12 +141,24 @@ class DlmsCall:
     async def open(self, way: Way) -> None:
         """See `port.Call`."""
         self._way = way
-        access = self._access
+        self._trial = await associate_by(self._trials, self._trying)
+
+    @property
+    def _trying(self) -> Trying:
+        return Trying(self._meter, self._tools.keys, self._attempt, self._hang_up)
+
+    async def _attempt(self, trial: Trial) -> None:
+        """An association by the keys of `trial`."""
+        way, access, counters = self._way, trial.access, self._tools.counters
+        if way is None:
+            raise RuntimeError("an association on a call that is not open")
+        self._config, self._associated, self._counting = _IN_CLEAR, None, None
         if access.counted:
-            ask = partial(self._ask, way) if access.pull.counter is not None else None
-            counters = self._tools.counters
-            under = None if access.keys is None else mark(access.keys.ek)
-            self._counting = await counters.counting(way.partition, self._meter, access.pull.client, ask, mark=under)
+            ask = partial(self._ask, way, access) if access.pull.counter is not None else None
+            client = access.pull.client
+            self._counting = await counters.counting(
+                way.partition, self._meter, client, ask, mark=trial.mark, after=trial.after
+            )
         try:
             await self._reach(way, access.pull.client)
             self._config = access.association(self._counting)
@@ -142,8 +169,32 @@ class DlmsCall:
             self._associated.names = self._shapes.names(self._meter, self._tools.clock.now_ms())
         except Exception:
             if self._counting is not None:
-                self._tools.counters.doubt(self._counting)
+                counters.doubt(self._counting)
             raise
+
+    def _hang_up(self) -> None:
+        """Part with a connection on which nothing more is to be said; a meter that dialled in keeps its own."""
+        link = self._link
+        if link is not None and not dials_in(self._meter):
+            link.close()
+            link.lost = True
+
+    def _open(self) -> Associated:
+        if self._associated is None:
+            raise RuntimeError("a job on a call that is not open")
+        return self._associated
+
+    async def _again(self) -> tuple[Associated, Trial]:
+        """Another association, by whichever keys hold now. Raises `JobError`."""
+        tools = self._tools
+        self._hang_up()
+        self._associated, self._asked = None, []
+        try:
+            self._trials = trials_of(self._meter, self._pull, tools.keys, tools.title)
+            trial = self._trial = await associate_by(self._trials, self._trying)
+        except DlmsError as error:
+            raise _ending(error) from error
+        return self._open(), trial
 
     async def perform(self, order: Order, found: Found) -> None:
         """See `port.Call`."""
@@ -161,6 +212,13 @@ class DlmsCall:
         link, way, own = self._associated, self._way, _own(order)
         if link is None or way is None:
             raise RuntimeError("a command on a call that is not open")
+        if own.job.operation is Operation.ROTATE_KEY and self._trial is not None:
+            means = KeyMeans(link, self._trial, self._drive, self._drive_once, self._again, self._tools.keys)
+            await rotate(rotation_of(own), means, deed, found)
+            return
+        if own.job.operation is Operation.FIRMWARE_TRANSFER:
+            await install(own, Line(link, self._drive, self._drive_once, way, lambda: self._link), deed, found)
+            return
         await act(command_of(own), Means(link, self._drive, self._drive_once, way.rest), deed, found)
 
     async def close(self) -> None:
@@ -182,17 +240,25 @@ class DlmsCall:
         finally:
             link.repeats = True
 
-    async def _ask(self, way: Way) -> int | None:
+    async def _ask(self, way: Way, access: Access) -> int | None:
         """The meter's own count of our invocations, as the public client may read it in clear."""
+        if not self._asked:
+            self._asked.append(await self._ask_once(way, access))
+        return self._asked[0]
+
+    async def _ask_once(self, way: Way, access: Access) -> int | None:
         await self._reach(way, self._pull.public_client)
+        self._config = access.public
         try:
-            associated = await self._drive(associate(Association()))
-            told: int = await self._drive(read_invocation_counter(associated, self._pull.counter or ""))
+            self._associated = await self._drive(associate(self._config))
+            told: int = await self._drive(read_invocation_counter(self._associated, self._pull.counter or ""))
             await self._drive(release())
         except DlmsError as error:
             log = structlog.get_logger("visit")
             log.warning("counter-not-told", meter=self._meter.id, code=error.code, reason=error.detail)
             return None
+        finally:
+            self._config, self._associated = _IN_CLEAR, None
         return told
 
     async def _reach(self, way: Way, client: int) -> None:
@@ -234,6 +300,14 @@ class DlmsCall:
             return result
         finally:
             counting.heard = max(counting.heard, channel.heard)
+
+
+def _ending(error: DlmsError) -> JobError:
+    """What ends a call, too: there is no association any more on which the meter could go on."""
+    fault = dlms_fault(error)
+    if fault is None:
+        raise TypeError(f"no error of DLMS: {type(error).__name__}")
+    return JobError(fault.code, fault.detail, retry=fault.retry, alarm=fault.alarm)
 
 
 def _own(order: Order) -> DlmsOrder:

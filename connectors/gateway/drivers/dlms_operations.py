@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from connectors.gateway.drivers.dlms_commands import COMMANDS, command_of
 from connectors.gateway.drivers.dlms_events import log_alarms
+from connectors.gateway.drivers.dlms_firmware import wanted
 from connectors.gateway.drivers.dlms_order import DlmsOrder, origin_of
 from connectors.gateway.drivers.dlms_profiles import RawProfile, may_fit
 from connectors.gateway.drivers.port import Found
@@ -23,6 +24,7 @@ from connectors.protocols.dlms.cosem import MeterTime, obis_bytes
 from connectors.protocols.dlms.errors import DecodeError, PeerError
 from connectors.protocols.dlms.get import Attribute
 from connectors.protocols.dlms.objects.event_log import EventLog, code_column, read_event_log
+from connectors.protocols.dlms.objects.object_list import read_object_list
 from connectors.protocols.dlms.objects.steps import Pause, Steps
 from connectors.protocols.dlms.profile import ProfileShape
 from connectors.protocols.dlms.quirks import rules_of, sends_deviation
@@ -32,12 +34,16 @@ Perform = Callable[[Associated, DlmsOrder, Found], Steps[None]]
 
 _LONG_AGO = 946_684_800_000  # 2000-01-01: before any meter's first row
 _A_DAY = 86_400_000
+_MOST_LISTED = 500
+"""Registers that one job may mean by patterns."""
 
 
 def check(order: DlmsOrder) -> None:
     """Whether the job can be asked of the meter at all. Raises `JobError`."""
     if order.job.operation in COMMANDS:
         command_of(order)
+    elif order.job.operation is Operation.FIRMWARE_TRANSFER:
+        wanted(order)
     elif order.job.operation not in _OPERATIONS:
         detail = f"{order.job.operation} is not performed by this release; nothing was sent to the meter"
         raise JobError("operation-unsupported", detail)
@@ -64,6 +70,8 @@ def _read_clock(link: Associated, order: DlmsOrder, found: Found) -> Steps[None]
 
 def _read_registers(link: Associated, order: DlmsOrder, found: Found) -> Steps[None]:
     attributes = _registers(order)
+    if any(map(_is_pattern, attributes)):
+        attributes = yield _listed(link, order, attributes)
     time: MeterTime | None = None
     try:
         time = yield read_clock(link, _clock(order), deviation_reversed=order.template.push.deviation_reversed)
@@ -87,6 +95,27 @@ def _read_registers(link: Associated, order: DlmsOrder, found: Found) -> Steps[N
         if not registers:
             raise refusals[0]
     _keep_registers(order, found, "registers", tuple(registers), time)
+
+
+def _listed(link: Associated, order: DlmsOrder, named: list[Attribute]) -> Session[list[Attribute]]:
+    """What is named, patterns as the meter's object list has it; that is asked for once a type and firmware."""
+    known = order.shapes.objects(order.meter, order.now_ms())
+    if known is None:
+        known = yield from read_object_list(link)
+        order.shapes.keep_objects(order.meter, known, order.now_ms())
+    found: dict[Attribute, None] = {}
+    for what in named:
+        if not _is_pattern(what):
+            found[what] = None
+            continue
+        for entry in known.matching(what.obis, what.class_id):
+            attribute = Attribute(entry.class_id, entry.obis, what.attribute)
+            if known.may_read(attribute) is not False:
+                found[attribute] = None
+    if not 1 <= len(found) <= _MOST_LISTED:
+        detail = f"{', '.join(map(str, named))} mean {len(found)} of the meter's {len(known)} objects: 1 to {_MOST_LISTED}"
+        raise JobError("object-invalid", f"{detail} may be read at once", harmless=True)
+    return list(found)
 
 
 def _read_profiles(link: Associated, order: DlmsOrder, found: Found) -> Steps[None]:
@@ -192,7 +221,7 @@ def _registers(order: DlmsOrder) -> list[Attribute]:
     objects = order.job.objects or order.template.pull.registers
     if not objects:
         raise JobError("object-invalid", f"neither the job nor the template {order.template.name!r} names registers to read")
-    return [_attribute(text) for text in objects]
+    return [_register(text) for text in objects]
 
 
 def _profiles(order: DlmsOrder) -> list[str]:
@@ -221,6 +250,20 @@ def _obis(name: str) -> str:
     text = name.split("/")[1] if "/" in name else name
     obis_bytes(text)
     return text
+
+
+def _is_pattern(attribute: Attribute) -> bool:
+    return "*" in attribute.obis
+
+
+@lru_cache(maxsize=4_096)
+def _register(text: str) -> Attribute:
+    """An attribute, in whose OBIS a group may be `*`."""
+    class_id, obis, attribute, *_ = [*text.split("/"), "", ""]
+    if "*" not in obis.split(".") or text.count("/") != 2:
+        return _attribute(text)
+    plain = _attribute(f"{class_id}/{'.'.join('0' if group == '*' else group for group in obis.split('.'))}/{attribute}")
+    return Attribute(plain.class_id, obis, plain.attribute)
 
 
 @lru_cache(maxsize=4_096)

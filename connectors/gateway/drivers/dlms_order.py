@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 
 from connectors.gateway.drivers.dlms_shapes import Shapes
+from connectors.gateway.images import Images
 from connectors.gateway.readings import Origin
 from connectors.protocols.dlms.template import Template
 from schemas.records import Job, Meter
@@ -22,6 +23,7 @@ class DlmsOrder:
     zone: tzinfo | None
     now_ms: Callable[[], int]
     shapes: Shapes
+    images: Images | None = None
 
 
 def origin_of(order: DlmsOrder, source: str) -> Origin:

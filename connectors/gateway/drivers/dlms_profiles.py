@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from connectors.gateway.drivers.dlms_faults import dlms_fault
 from connectors.gateway.drivers.dlms_order import DlmsOrder, origin_of
@@ -17,9 +17,11 @@ from connectors.gateway.readings import Rows, channel, interval_readings
 from connectors.protocols.dlms import axdr
 from connectors.protocols.dlms.client import Span
 from connectors.protocols.dlms.errors import DlmsError
+from connectors.protocols.dlms.gaps import Gaps
 from connectors.protocols.dlms.profile import Channel as Column
 from connectors.protocols.dlms.profile import Profile, ProfileShape, Rules
 from connectors.protocols.dlms.profile_batch import parse_profiles
+from schemas.longs import Longs
 from schemas.records import Channel, IntervalReadings
 
 _STRUCTURE = bytes((axdr.STRUCTURE,))
@@ -93,12 +95,12 @@ def _fault(error: DlmsError, raw: RawProfile) -> JobError | None:
 def profile_readings(profile: Profile, shape: ProfileShape, order: DlmsOrder) -> tuple[IntervalReadings, ...]:
     """A profile as records."""
     rows = Rows(
-        profile.ends.tolist(),
+        _longs(profile.ends),
         profile.period_s,
-        tuple(_channel(column) for column in profile.channels),
-        profile.deviations.tolist(),
-        profile.clock_statuses.tolist(),
-        () if profile.statuses is None else profile.statuses.tolist(),
+        tuple([_channel(column) for column in profile.channels]),
+        _longs(profile.deviations),
+        _longs(profile.clock_statuses),
+        () if profile.statuses is None else _longs(profile.statuses),
     )
     return interval_readings(origin_of(order, shape.source), rows)
 
@@ -106,10 +108,19 @@ def profile_readings(profile: Profile, shape: ProfileShape, order: DlmsOrder) ->
 def _channel(column: Column) -> Channel:
     values = column.values
     name = (column.obis, column.attribute, column.unit, column.scaler)
+    if isinstance(values, Gaps):
+        return Channel(*name, nullable_longs=Longs(_octets(values.numbers), values.missing.tobytes()).column)
     if not isinstance(values, np.ndarray):
         return channel(*name, values)
     if values.dtype.kind == "f":
         return Channel(*name, doubles=tuple(values.tolist()))
-    # As octets go: a tuple would only be taken apart again, for the id and for Avro.
-    numbers = array("q", values.astype(np.int64, copy=False).tobytes())
-    return Channel(*name, longs=cast("tuple[int, ...]", numbers))
+    return Channel(*name, longs=_longs(values).column)
+
+
+def _longs(numbers: NDArray[Any]) -> Longs:
+    return Longs(_octets(numbers))
+
+
+def _octets(numbers: NDArray[Any]) -> bytes:
+    octets: bytes = numbers.astype("<i8", copy=False).tobytes()
+    return octets

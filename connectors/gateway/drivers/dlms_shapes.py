@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from connectors.protocols.dlms.client import ScalerUnit
 from connectors.protocols.dlms.get import Attribute
+from connectors.protocols.dlms.objects.object_list import ObjectList
 from connectors.protocols.dlms.profile import ProfileShape
 from connectors.protocols.dlms.short_names import ShortNames
 from schemas.records import Meter
 
 _A_WEEK = 7 * 86_400_000
-_MOST_SHAPES, _MOST_NAMES = 200_000, 2_000
+_MOST_SHAPES, _MOST_NAMES, _MOST_LISTS = 200_000, 2_000, 500
 _Type = tuple[str, str, str, str]
 """Template, vendor, model, firmware."""
 _NO_TYPE = ("", "", "", "")
 
 
 class Shapes:
-    """Profile shapes and scaler-units by meter.
+    """Profile shapes and scaler-units by meter; names and object lists by type and firmware.
 
-    Kept by meter, not by type: scalers follow from the transformers that a meter is set up for. They are asked again when
-    the meter has another template or firmware, and once a week, since a meter may be set up anew.
+    The former are kept by meter, not by type: scalers follow from the transformers that a meter is set up for. All are asked
+    again when the meter has another template or firmware, and once a week, since a meter may be set up anew.
     """
 
     def __init__(self) -> None:
@@ -27,6 +28,7 @@ class Shapes:
         self._units: dict[str, tuple[_Type, int, dict[Attribute, ScalerUnit]]] = {}
         self._same: dict[ProfileShape, ProfileShape] = {}
         self._names: dict[_Type | str, tuple[int, ShortNames]] = {}
+        self._objects: dict[_Type | str, tuple[int, ObjectList]] = {}
 
     def profile(self, meter: Meter, obis: str, now_ms: int) -> ProfileShape | None:
         """The shape of a profile, where it is known."""
@@ -44,6 +46,14 @@ class Shapes:
     def forget(self, meter: Meter, obis: str) -> None:
         """Drop a shape that does not hold any more."""
         self._profiles.pop((meter.id, obis), None)
+
+    def renew(self, meter: Meter) -> None:
+        """Drop everything that is known of a meter: it has another firmware, whether the registry says so or not."""
+        for known in [known for known in self._profiles if known[0] == meter.id]:
+            del self._profiles[known]
+        self._units.pop(meter.id, None)
+        self._names.pop(_named_by(meter), None)
+        self._objects.pop(_named_by(meter), None)
 
     def units(self, meter: Meter, now_ms: int) -> dict[Attribute, ScalerUnit]:
         """A meter's scaler-units by value attribute, to be read and added to."""
@@ -66,6 +76,17 @@ class Shapes:
         if len(self._names) >= _MOST_NAMES:
             self._names.clear()
         self._names[_named_by(meter)] = now_ms + _A_WEEK, names
+
+    def objects(self, meter: Meter, now_ms: int) -> ObjectList | None:
+        """What meters of a type and firmware have, where it is known."""
+        until, objects = self._objects.get(_named_by(meter), (0, None))
+        return objects if now_ms < until else None
+
+    def keep_objects(self, meter: Meter, objects: ObjectList, now_ms: int) -> None:
+        """Remember an object list."""
+        if len(self._objects) >= _MOST_LISTS:
+            self._objects.clear()
+        self._objects[_named_by(meter)] = now_ms + _A_WEEK, objects
 
 
 def _named_by(meter: Meter) -> _Type | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.gateway.masking import masked
+from connectors.gateway.masking import SECRETIVE, masked
 from connectors.gateway.session import Heard, Kind
 from connectors.protocols.dlms.errors import DlmsError
 from connectors.protocols.dlms.framing.wrapper import Deframer, pack
@@ -70,6 +70,8 @@ class WrapperFraming:
 
     def masked(self, frame: bytes) -> bytes:
         """See `session.Framing`."""
+        if len(frame) > _HEADER and frame[_HEADER] not in SECRETIVE:
+            return frame
         apdu = frame[_HEADER:]
         kept = masked(apdu)
         return frame if kept is apdu else frame[:_HEADER] + kept

@@ -68,6 +68,9 @@ class Way(Protocol):
         is over or the connection is lost, and what the call raises where it broke under another job.
         """
 
+    def spent(self, octets: int) -> float:
+        """So many octets of an image went over the line: how long to rest, seconds, so that others have their share."""
+
 
 class Call(Protocol):
     """One visit to one meter. All methods but `link` may raise `JobError` and what `Driver.fault` knows."""
@@ -107,6 +110,41 @@ class Deed(Protocol):
 
     def known(self) -> None:
         """To be called where it is certain what came of it."""
+
+
+@runtime_checkable
+class Installing(Deed, Protocol):
+    """A deed that brings an image to a meter, over as many jobs as it takes. See `firmware_deed`."""
+
+    heard: str
+    """The version that the meter told last after the order to activate; set by the driver."""
+    progress: str
+    """What is in the meter, in words; likewise."""
+    sent: int
+    """Blocks that the meter took, in all tries of the job; likewise."""
+    orders: int
+    """How often this worker ordered the activation."""
+
+    async def recall(self) -> None:
+        """Look up what is known, before anything is asked. Raises `JobError`, as all that follow."""
+
+    def begun(self) -> bool:
+        """Whether the job's image was the last that was initiated at the meter."""
+
+    async def forget(self) -> None:
+        """To be called before an image is initiated: from now on nobody knows of which image the meter's blocks are."""
+
+    async def keep(self) -> None:
+        """To be called after it was."""
+
+    def gains(self, missing: int) -> bool:
+        """To be told of what the meter lacks when blocks are about to be sent: whether that is less than it was."""
+
+    def permitted(self) -> None:
+        """To be called between blocks: asks for the proofs again, now and then."""
+
+    def ordered(self, restart_s: int, back_s: int) -> None:
+        """To be called as the activation is ordered: how long the meter is left alone, and by when it must be back."""
 
 
 @runtime_checkable

@@ -270,16 +270,18 @@ def masked(apdu: bytes) -> bytes:
     """
     if apdu[:1] == bytes((AARQ,)):
         return _masked_aarq(apdu)
-    setting = _SETS_SECRET.get(apdu[0]) if apdu else None
+    setting = SETS_SECRET.get(apdu[0]) if apdu else None
     found = setting.search(apdu) if setting is not None else None
     return apdu if found is None else apdu[: found.end()] + b"*" * (len(apdu) - found.end())
 
 
-_SETS_SECRET = {
+SETS_SECRET = {
     0xC1: re.compile(rb"\x00\x0f\x00.\x28..\xff\x07", re.DOTALL),  # 15/0.b.40.d.e.255/7, secret
-    0xC3: re.compile(rb"\x00(\x0f\x00.\x28..\xff\x02|\x48\x00.\x18..\xff\x07)", re.DOTALL),  # its change; M-Bus key, 72/…/7
+    # its change; keys of M-Bus devices, 72/…/7; keys of the meter, wrapped, 64/…/2
+    0xC3: re.compile(rb"\x00(\x0f\x00.\x28..\xff\x02|\x48\x00.\x18..\xff\x07|\x40\x00.\x2b..\xff\x02)", re.DOTALL),
     0x06: re.compile(rb"\x02\xfa.", re.DOTALL),  # anything of the association by short names
 }
+"""By the first octet of a request: what of it sets a secret."""
 
 
 def _masked_aarq(apdu: bytes) -> bytes:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from connectors.protocols.dlms import axdr, profile_rows
 from connectors.protocols.dlms import profile_columns as columns_of
 from connectors.protocols.dlms.errors import DecodeError
+from connectors.protocols.dlms.gaps import Gaps
 from connectors.protocols.dlms.profile_columns import Values
 from connectors.protocols.dlms.profile_grids import keep_grid, read_on_grid
 from connectors.protocols.dlms.profile_rows import Alike, Cell, Layout, Mixed
@@ -397,5 +398,4 @@ def _pick(values: Values, rows: Ints) -> Values:
     if isinstance(values, np.ndarray):
         some: Values = values[rows]
         return some
-    picked: Values = tuple(values[i] for i in rows.tolist())
-    return picked
+    return values.take(rows) if isinstance(values, Gaps) else tuple(values[i] for i in rows.tolist())

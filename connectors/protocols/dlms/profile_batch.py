@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from connectors.protocols.dlms import axdr
 from connectors.protocols.dlms.errors import DecodeError
+from connectors.protocols.dlms.gaps import Gaps
 from connectors.protocols.dlms.profile import (
     MAX_ROWS,
     RULES,
@@ -169,9 +170,11 @@ class _Table:
 
     numbers: NDArray[np.int64]
     """Shape (columns, rows); 0 where a row lacks the value."""
+    missing: NDArray[np.bool_]
+    """Of the same shape: where one does."""
+    lacking: list[list[bool]]
+    """By column, which buffers have rows that lack a value."""
     stamps: NDArray[np.bytes_]
-    missing: dict[tuple[int, int], list[int]]
-    """Rows that lack a value, counted from the buffer's first, by buffer and column."""
     untimed: list[int]
 
 
@@ -182,13 +185,12 @@ def _table(rows: _Rows, layout: Layout, clock: int) -> _Table | None:
     for _, places in rows.odd:
         common[places] = False
     numbers = np.zeros((len(layout.columns), rows.total), np.int64)
+    missing = np.zeros(numbers.shape, np.bool_)
     stamps = np.zeros(rows.total, f"S{DATE_TIME}")
     octets = b"".join(rows.usual)
     usual = common.nonzero()[0]
     _put(layout, octets, usual, clock, numbers, stamps)
-    missing: dict[tuple[int, int], list[int]] = {}
     untimed: list[int] = []
-    bases = np.array(rows.bases)
     for odd, (cut, places) in zip(company, rows.odd[1:], strict=True):
         if not places:
             continue
@@ -198,10 +200,9 @@ def _table(rows: _Rows, layout: Layout, clock: int) -> _Table | None:
             untimed += places
         for column in range(len(odd.columns)):
             if column != clock and odd.marks.empty >> column & 1:
-                of = (np.searchsorted(bases, places, "right") - 1).tolist()
-                for buffer, place in zip(of, places, strict=True):
-                    missing.setdefault((buffer, column), []).append(place - rows.bases[buffer])
-    return _Table(numbers, stamps, missing, sorted(untimed))
+                missing[column, places] = True
+    lacking = np.logical_or.reduceat(missing, rows.bases, axis=1).tolist()
+    return _Table(numbers, missing, lacking, stamps, sorted(untimed))
 
 
 def _put(
@@ -276,12 +277,8 @@ def _columns(
         if i == clock:
             continue
         values: Values = table.numbers[i, base:after]
-        lacking = table.missing.get((number, i))
-        if lacking is not None:
-            cells: list[int | None] = table.numbers[i, base:after].tolist()
-            for row in lacking:
-                cells[row] = None
-            values = tuple(cells)
+        if table.lacking[i][number]:
+            values = Gaps(table.numbers[i, base:after], table.missing[i, base:after])
         elif i == status:
             amr = table.numbers[i, base:after]
             continue

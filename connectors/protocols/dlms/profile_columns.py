@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.protocols.dlms import axdr
+from connectors.protocols.dlms.gaps import Gaps
 from connectors.protocols.dlms.profile_rows import INT64_MAX, Cell, Column
 
-Values: TypeAlias = "NDArray[np.int64] | NDArray[np.float64] | tuple[int | None, ...] | tuple[str | None, ...]"
-"""Integers, a tuple with None where some rows lack one; floats with NaN; text with None, octets as upper-case hex."""
+Values: TypeAlias = "NDArray[np.int64] | NDArray[np.float64] | Gaps | tuple[str | None, ...]"
+"""Integers, with gaps where some rows lack one; floats with NaN; text with None, octets as upper-case hex."""
 
 __all__ = ["Cell", "Column", "Values", "cell", "patched", "settled", "whole_numbers"]
 
@@ -29,15 +30,24 @@ def cell(value: axdr.Value) -> Cell:
 
 def patched(column: Column, rows: Sequence[int], cells: Sequence[Cell], *, whole: bool) -> Column:
     """A column with the cells of odd rows in their places. `whole`: all are whole numbers within int64, or None."""
+    if isinstance(column, np.ndarray) and not whole:
+        column = column.tolist()
     found: Any = column
-    keeps = whole and isinstance(column, np.ndarray)
-    missing = None in cells
-    if isinstance(column, np.ndarray) and (missing or not keeps):
-        found = column.tolist()
+    if isinstance(column, list):
+        for row, cell_ in zip(rows, cells, strict=True):
+            found[row] = cell_
+        return column
+    lacking = []
     for row, cell_ in zip(rows, cells, strict=True):
-        found[row] = cell_
-    put: Column = tuple(found) if keeps and missing else found
-    return put
+        if cell_ is None:
+            lacking.append(row)
+        else:
+            found[row] = cell_
+    if not lacking:
+        return column
+    missing = np.zeros(len(found), np.bool_)
+    missing[lacking] = True
+    return Gaps(found, missing)
 
 
 def settled(column: list[Cell], *, repeats: bool) -> Values:
@@ -50,7 +60,7 @@ def settled(column: list[Cell], *, repeats: bool) -> Values:
     missing = type(None) in kinds
     kinds.discard(type(None))
     if kinds == {int} or not kinds:
-        return tuple(column)  # type: ignore[return-value]  # kinds says what is in it
+        return Gaps.of(cast("list[int | None]", column))
     if kinds <= {int, float}:
         return np.array([np.nan if item is None else item for item in column] if missing else column, np.float64)
     return tuple(None if item is None else _text(item) for item in column)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from connectors.protocols.dlms import axdr
 from connectors.protocols.dlms.axdr import Octets
 from connectors.protocols.dlms.errors import DecodeError
+from connectors.protocols.dlms.gaps import Gaps
 from connectors.protocols.dlms.profile_times import DATE_TIME, Remembered
 
 INT64_MAX = (1 << 63) - 1
@@ -28,8 +29,8 @@ INT64_MAX = (1 << 63) - 1
 Cell: TypeAlias = "int | float | str | bytes | axdr.BitString | None"
 """One value of one row: an unsigned integer beyond int64 is its digits, what is nested is its encoding."""
 
-Column: TypeAlias = "NDArray[np.int64] | NDArray[np.float64] | tuple[int | None, ...] | list[Cell]"
-"""The values of all rows. An array where all are numbers of one kind, a tuple of whole numbers and None, else a list."""
+Column: TypeAlias = "NDArray[np.int64] | NDArray[np.float64] | Gaps | list[Cell]"
+"""The values of all rows. An array where all are numbers of one kind, whole numbers with gaps, else a list."""
 
 _NUMBERS = {
     axdr.BOOLEAN: "u1", axdr.INT32: ">i4", axdr.UINT32: ">u4", 7: ">f4", axdr.BCD: "i1", axdr.INT8: "i1", axdr.INT16: ">i2",

@@ -42,6 +42,8 @@ class State:
     """Table 7."""
     response: bytes = bytes(4)
     """Table 8."""
+    told: Callable[[bool], None] = lambda _connected: None
+    """Told of each move of the switch, so that the truth file has it."""
 
 
 class Commands:
@@ -116,6 +118,8 @@ class Commands:
         """LEVEL and the set of control points, of which there is one."""
         if len(parameters) != 2 or parameters[1] != 1 or parameters[0] > OPEN:
             return BAD_PARAMETER, b""
-        self._state.level = parameters[0]
+        before, self._state.level = self._state.level, parameters[0]
+        if self._state.level != before:
+            self._state.told(self._state.level != OPEN)
         self._log(CONTROL_POINT, parameters[:1])
         return DONE, b""

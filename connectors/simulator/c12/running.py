@@ -52,6 +52,7 @@ class RunningC12Meter:
             raise ValueError(f"{plan.id} is a meter of DLMS")
         self.plan = plan
         self.tables = MeterTables(plan, kind, shared.now_ms, shared.config.profile_days)
+        self.tables.state.told = self._switched
         identity = Identity(title(plan.ap_title), kind, plan.encryption_key, plan.password.encode())
         self.server = MessageServer(identity, self.tables, Numbers(shared.now_ms, plan.first_invoke_id))
         self._shared = shared
@@ -95,6 +96,10 @@ class RunningC12Meter:
             code = codes[happening.choice % len(codes)]
             self._enqueue(happening.what, *self._logged(code), one_way=code == POWER_DOWN)
         self._begin()
+
+    def _switched(self, connected: bool) -> None:
+        """The truth file counts what the switch did."""
+        self._shared.ledger.write_relay(self.plan.id, self._shared.now_ms(), connected=connected)
 
     def give_up(self) -> None:
         """Write what could not be delivered to the truth file."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from connectors.simulator.c12.kinds import C12Kind
 from connectors.simulator.c12.layout import clock, fixed_tables
+from connectors.simulator.c12.procedures import CLOSED, OPEN
 from connectors.simulator.plan import MeterPlan
 
 _FOLDER = "c12"
@@ -30,6 +31,7 @@ def _template(kind: C12Kind, profile_days: int) -> str:
         "vendor": kind.manufacturer.strip(),
         "logon": {"c1222": "SESSION" if kind.session else "NONE"},
         "messages": {"mode": kind.mode.name, "key_id": kind.key_id},
+        "relay": {"point": 0, "opens": OPEN, "closes": CLOSED},
         "assumed": {**{number: tables[number].hex() for number in _ASSUMED}, 52: clock(0, kind).hex()},
     }
     return "".join(f"{name}: {_yaml(value)}\n" for name, value in given.items())

@@ -4,15 +4,17 @@
                                         ▲              └▶ 4 failed                  └▶ 7 failed
     done by              initiate     blocks         verify       compare, activate
 
-The meter keeps which blocks it has; nobody else needs to. After a break `transfer_image` is begun anew with `resume` and
-goes on with the first block that is missing. It is work in steps (see `steps`), with a pause between blocks. Activating is
-apart from it: when an image becomes active is a decision of its own.
+The meter keeps which blocks it has; nobody else needs to. It need not tell of which image they are before it has verified
+them, though: who resumes a transfer must know from elsewhere that this image was the last that was initiated. After a break
+`transfer_image` is begun anew with `resume` and goes on with the first block that is missing. It is work in steps (see
+`steps`), with a pause between blocks. Activating is apart from it: when an image becomes active is a decision of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 from enum import Enum, IntEnum
 
 from connectors.protocols.dlms import axdr
@@ -26,6 +28,7 @@ from connectors.protocols.dlms.objects.reading import (
     integer,
     octets,
     pack,
+    pack_all,
     read_fields,
     structure,
     typed,
@@ -42,6 +45,10 @@ _MAX_SIZE = 0xFFFFFFFF
 _INITIATE, _BLOCK, _VERIFY, _ACTIVATE = 1, 2, 3, 4
 _ROUNDS = 5  # how often missing blocks are looked for again
 _TRIES = 3  # of one block that the meter cannot take now
+
+
+class ImageRefusedError(PeerError):
+    """The meter finds the image wrong, or would activate another one: sending it again changes nothing."""
 
 
 class Status(IntEnum):
@@ -106,11 +113,15 @@ class ImageState:
             return tuple(n for n in range(count) if not self.blocks[n])
         return tuple(range(min(self.first_missing or 0, count), count))
 
+    def listed(self, image: Image) -> bool:
+        """Whether the meter names this image as what it would activate: size, identifier, and signature where given."""
+        return any(_same(info, image) for info in self.to_activate)
+
     def fits(self, image: Image) -> bool:
         """Whether a transfer of this image may go on: one is under way, of as many blocks."""
         if self.status is not Status.INITIATED or not self.block_size:
             return False
-        count = _count(image, self.block_size)
+        count = block_count(image, self.block_size)
         return self.blocks is None or count <= len(self.blocks) < count + 8  # some round up to octets
 
 
@@ -122,6 +133,14 @@ class Transferred:
     sent: int
     """How many of them were sent now."""
     block_size: int
+
+
+Around = Callable[[Session[None]], Session[None]]
+"""What the session of each block is put into."""
+
+
+def _alone(session: Session[None]) -> Session[None]:
+    return session
 
 
 def read_image_state(link: Associated, transfer: str = IMAGE) -> Session[ImageState]:
@@ -166,12 +185,13 @@ def transfer_image(
     *,
     resume: bool = False,
     polling: Polling = POLLING,
+    around: Around = _alone,
 ) -> Steps[Transferred]:
-    """Bring `image` into the meter and have it verified. `resume` is for who initiated this very image before: the meter
-    does not say which one it has begun with.
+    """Bring `image` into the meter and have it verified. `resume` is for who knows that this very image was the last that
+    was initiated: blocks of two images must not be mixed.
 
-    PeerError "peer-state" where the meter takes no images, loses blocks again and again, or finds the image wrong; any
-    other error as it comes. Whatever it is, blocks that are in the meter stay there.
+    ImageRefusedError where the meter finds the image wrong; PeerError "peer-state" where it takes no images or loses blocks
+    again and again; any other error as it comes. Whatever it is, blocks that are in the meter stay there.
     """
     subject = f"18/{transfer}"
     if not 0 < image.size <= _MAX_SIZE:
@@ -180,8 +200,8 @@ def transfer_image(
     block_size = _block_size(state, image, subject)
     if state.enabled is False:
         yield enable(link, transfer)
-    count, sent = _count(image, block_size), 0
-    if resume and state.status in (Status.VERIFYING, Status.VERIFIED) and _compared(state, image):
+    count, sent = block_count(image, block_size), 0
+    if resume and state.status in (Status.VERIFYING, Status.VERIFIED) and (not state.to_activate or state.listed(image)):
         missing: tuple[int, ...] = ()
     elif resume and state.fits(image):
         missing = state.missing(count)
@@ -190,7 +210,7 @@ def transfer_image(
         missing = tuple(range(count))
     for _ in range(_ROUNDS):
         for done, number in enumerate(missing, count - len(missing) + 1):
-            yield from _block(link, image, number, block_size, transfer, polling)
+            yield from _block(link, image, number, block_size, transfer, polling, around)
             sent += 1
             yield Pause(0, "image blocks", done, count)
         state = yield read_image_state(link, transfer)
@@ -199,9 +219,8 @@ def transfer_image(
         if not missing or silent or state.status in (Status.VERIFYING, Status.VERIFIED):
             break
     else:
-        raise _not_so(
-            subject, f"{len(missing)} of {count} blocks are missing after {_ROUNDS} rounds: try again, with resume"
-        )
+        detail = f"{subject}: {len(missing)} of {count} blocks are missing after {_ROUNDS} rounds: try again, with resume"
+        raise PeerError("peer-state", detail, retry=True)
     yield from verify_image(link, image, transfer, polling=polling)
     return Transferred(count, sent, block_size)
 
@@ -215,13 +234,13 @@ def verify_image(link: Associated, image: Image, transfer: str = IMAGE, *, polli
             yield from _started(link, transfer, _VERIFY)
         state = yield from _settled(link, transfer, Status.VERIFYING, "verification", polling)
     if state.status is Status.VERIFICATION_FAILED:
-        raise _not_so(
+        raise _refused(
             subject, "the meter finds the image wrong: check that it is for this type and version, then begin anew"
         )
     if state.status not in (Status.VERIFIED, None):
         raise _not_so(subject, f"the meter did not verify the image, it is {state.status.name.lower()}: begin anew")
     if not _compared(state, image):
-        raise _not_so(subject, "what the meter would activate is not the image that was sent: begin anew")
+        raise _refused(subject, "what the meter would activate is not the image that was sent: begin anew")
     return state
 
 
@@ -250,22 +269,47 @@ def activate_image(
             return Activation.ACTIVATING
         raise
     if state.status is Status.ACTIVATION_FAILED:
-        raise _not_so(subject, "the meter could not activate the image and keeps the one before: ask the vendor")
+        raise _refused(subject, "the meter could not activate the image and keeps the one before: ask the vendor")
     return Activation.ACTIVATED if state.status is Status.ACTIVATED else Activation.ACTIVATING
+
+
+def order_activation(link: Associated, transfer: str = IMAGE) -> Session[None]:
+    """Order the activation of what is verified, and nothing else; a temporary failure says that it has begun. Status and
+    firmware version tell what came of it, for most meters after a restart.
+    """
+    try:
+        yield from call(link, 18, transfer, _ACTIVATE)
+    except PeerError as error:
+        if error.code != "peer-action" or not error.retry:
+            raise
+
+
+def schedule_activation(link: Associated, at_ms: int, zone: tzinfo | None, schedule: str) -> Session[None]:
+    """Have the meter activate what is verified at a time (milliseconds), by the execution_time of its single action schedule
+    (class 22): local time, of `zone` or UTC. The script that it calls is the meter's own.
+    """
+    at = datetime.fromtimestamp(at_ms / 1000, zone or UTC)
+    time = bytes((at.hour, at.minute, at.second, 0))
+    date = at.year.to_bytes(2, "big") + bytes((at.month, at.day, 0xFF))
+    entry = pack(typed(axdr.OCTET_STRING, time), typed(axdr.OCTET_STRING, date))
+    attribute = Attribute(22, schedule, 4)
+    yield from put(link, attribute, written(pack_all([entry]), str(attribute)))
 
 
 _GONE = ("peer-closed", "link-timeout")
 
 
-def _block(link: Associated, image: Image, number: int, block_size: int, transfer: str, polling: Polling) -> Steps[None]:
+def _block(
+    link: Associated, image: Image, number: int, block_size: int, transfer: str, polling: Polling, around: Around
+) -> Steps[None]:
     """One block; one that the meter cannot take now (temporary failure) is tried again after a pause."""
     for left in range(_TRIES - 1, -1, -1):
         try:
-            yield send_block(link, image, number, block_size, transfer)
+            yield around(send_block(link, image, number, block_size, transfer))
         except PeerError as error:
             if error.code != "peer-action" or not error.retry or not left:
                 raise
-            yield Pause(polling.seconds, "the meter takes no block now", number, _count(image, block_size))
+            yield Pause(polling.seconds, "the meter takes no block now", number, block_count(image, block_size))
         else:
             return
 
@@ -293,27 +337,28 @@ def _compared(state: ImageState, image: Image) -> bool:
     """Whether the meter would activate this image. A meter that lists nothing is believed."""
     if not state.to_activate:
         return state.status in (Status.VERIFIED, Status.ACTIVATED, None)
-    return any(
-        info.size == image.size
-        and info.identifier == image.identifier
-        and (image.signature is None or info.signature == image.signature)
-        for info in state.to_activate
-    )
+    return state.listed(image)
+
+
+def _same(info: ActivateInfo, image: Image) -> bool:
+    named = info.size == image.size and info.identifier == image.identifier
+    return named and (image.signature is None or info.signature == image.signature)
 
 
 def _block_size(state: ImageState, image: Image, subject: str) -> int:
     size = state.block_size
     if size is None or size < 1:
         raise DecodeError("object-shape", f"{subject}: the meter tells no block size: check that it takes images at all")
-    if _count(image, size) > MAX_BLOCKS:
+    if block_count(image, size) > MAX_BLOCKS:
         raise unfit(
-            subject, f"{_count(image, size)} blocks of {size} octets, the limit is {MAX_BLOCKS}: check the block size"
+            subject, f"{block_count(image, size)} blocks of {size} octets, the limit is {MAX_BLOCKS}: check the block size"
         )
     return size
 
 
-def _count(image: Image, block_size: int) -> int:
-    return -(-image.size // block_size)
+def block_count(image: Image, block_size: int) -> int:
+    """How many blocks of so many octets an image has; 0 where nobody knows the size."""
+    return -(-image.size // block_size) if block_size else 0
 
 
 def _bitmap(fields: Fields) -> tuple[bool, ...] | None:
@@ -335,6 +380,10 @@ def _activate_info(row: axdr.Value, subject: str) -> ActivateInfo:
     return ActivateInfo(
         integer(size, subject), octets(identifier, subject), b"" if signature is None else octets(signature, subject)
     )
+
+
+def _refused(subject: str, what: str) -> PeerError:
+    return ImageRefusedError("peer-state", f"{subject}: {what}")
 
 
 def _not_so(subject: str, what: str) -> PeerError:

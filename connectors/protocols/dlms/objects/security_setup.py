@@ -25,12 +25,15 @@ from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from connectors.protocols.dlms import axdr
 from connectors.protocols.dlms.association import Associated
 from connectors.protocols.dlms.client_apdus import Session
+from connectors.protocols.dlms.errors import PeerError
+from connectors.protocols.dlms.get import Attribute
 from connectors.protocols.dlms.objects.reading import (
     call,
     integer,
     octets,
     pack,
     pack_all,
+    read,
     read_fields,
     structure,
     typed,
@@ -39,6 +42,7 @@ from connectors.protocols.dlms.objects.reading import (
 )
 
 SECURITY = "0.0.43.0.0.255"
+_OWN, _NAME = Attribute(15, "0.0.40.0.0.255", 9), 6
 _KEY_LENGTH = {0: 16, 1: 16, 2: 32}
 _POLICIES_0 = ("nothing", "authenticated", "encrypted", "authenticated and encrypted")
 _POLICY_BITS = {
@@ -177,6 +181,21 @@ def read_security_setup(link: Associated, setup: str = SECURITY) -> Session[Secu
         fields.integer(2), fields.integer(3), fields.octets(4), fields.octets(5),
         tuple(_certificate(row, fields.name(6)) for row in fields.items(6)),
     )  # fmt: skip
+
+
+def own_security_setup(link: Associated) -> Session[str]:
+    """OBIS of the security setup of the association that is open, as the association object has it (attribute 9); `SECURITY`
+    where it does not tell, as in its first version and with short names.
+    """
+    if link.short is not None:
+        return SECURITY
+    try:
+        named = yield from read(link, _OWN)
+    except PeerError as error:
+        if error.code not in ("peer-access", "peer-exception"):
+            raise
+        return SECURITY
+    return ".".join(map(str, named)) if isinstance(named, bytes) and len(named) == _NAME and any(named) else SECURITY
 
 
 def strengthen_policy(link: Associated, policy: int, setup: str = SECURITY) -> Session[None]:

@@ -110,6 +110,19 @@ def test_changes_of_keys(hes: Hes, tmp_path: Path) -> None:
     assert (missing.exit_code, "no change of the keys" in missing.err) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        pytest.param(("m1", "--keys", "gak"), "no key of that name", id="no-such-key"),
+        pytest.param(("m1", "--keys", "ek,kek"), "by a command of its own", id="the-master-key-with-another"),
+        pytest.param((), "no meter is named", id="no-meter"),
+    ],
+)
+def test_new_keys_that_cannot_be_asked_for(hes: Hes, words: tuple[str, ...], says: str) -> None:
+    ran = hes("keys", "rotate", *words, "--reason", "yearly", "--as", "alice")
+    assert (ran.exit_code, says in ran.err) == (2, True), ran.err
+
+
 def test_two_meters_with_one_key_reference_are_refused_at_import(hes: Hes, tmp_path: Path) -> None:
     hes("keys", "changes")
     store(tmp_path).put_many({"old": MeterKeys(bytes.fromhex(EK), meter="m9")})

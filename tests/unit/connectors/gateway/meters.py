@@ -71,7 +71,11 @@ class Wire:
             loop.call_soon(self.close)
             return
         meter.asker = int.from_bytes(data[2:4])
-        reply = wrapped(meter.answer(data[8:]), 1, meter.asker)
+        answer = meter.answer(data[8:])
+        if not answer:  # it hangs up
+            loop.call_soon(self.close)
+            return
+        reply = wrapped(answer, 1, meter.asker)
         loop.call_soon(self._back, (meter.unasked + reply) if meter.requests == 2 else reply)
 
     def _back(self, data: bytes) -> None:

@@ -72,9 +72,17 @@ class FakeProofs:
     def __init__(self) -> None:
         self.ready = True
         self.around: Around = world()
+        self.comes: Callable[[], None] = lambda: None
+        """Before everything that Kafka has is known."""
 
     def proven(self, job: Job, meter: Meter, now_ms: int) -> Proven:
         return prove(self.around, job, meter, now_ms)
+
+    def released(self, job: Job, value: bytes, now_ms: int) -> None:
+        """Whoever wrote it."""
+
+    async def current(self) -> None:
+        self.comes()
 
 
 class FakeClaims:
@@ -211,6 +219,33 @@ def test_just_before_the_octets(happens: Callable[[Desk], None], code: str) -> N
         else:
             deed.still()
         assert deed.unsettled is (not code)  # what was not sent is known not to be
+
+    run(work())
+
+
+def test_a_freeze_that_kafka_has_before_the_intent_counts() -> None:
+    async def work() -> None:
+        desk = Desk()
+        deed = await desk.admitted()
+        deed.prove(meter())
+        desk.proofs.comes = lambda: setattr(desk.proofs, "around", world(policy(), control(ControlKind.FREEZE, "carol")))
+        assert await code_of(deed.intend("connected")) == "frozen"
+        assert (desk.shared.intents, desk.claims.claimed) == ({}, 0)
+
+    run(work())
+
+
+def test_where_nobody_can_say_whether_it_is_frozen_nothing_is_intended() -> None:
+    def away() -> None:
+        raise JobError("controls-behind", "Kafka is away", retry=True)
+
+    async def work() -> None:
+        desk = Desk()
+        deed = await desk.admitted()
+        deed.prove(meter())
+        desk.proofs.comes = away
+        assert await code_of(deed.intend("connected")) == "controls-behind"
+        assert (desk.shared.intents, desk.claims.claimed) == ({}, 0)
 
     run(work())
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -13,7 +14,7 @@ from schemas.records import DeadLetter, Meter, Record, RegisterReadings, Session
 from streams.runtime.clock import ManualClock
 from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.errors import DeliveryError, FatalError
-from streams.runtime.kafka import Done, Publisher
+from streams.runtime.kafka import Done, Outgoing, Publisher
 from tests.unit.connectors.gateway.builders import ENDPOINT, NOW, meter, pipeline, reading, wrapped
 from tests.unit.streams.fakes import CODEC
 
@@ -32,6 +33,22 @@ class HeldPublisher:
         self.sent.append((topic, key, value, dict(headers or ())))
         if done is not None:
             self.waiting.append(done)
+
+    def send_all(self, records: Sequence[Outgoing], done: Done) -> None:
+        """As Kafka's: one report for all of them, once each has been reported."""
+        left, failures = [len(records)], list[Exception]()
+
+        def reported(error: Exception | None) -> None:
+            left[0] -= 1
+            failures.extend([error] if error is not None else [])
+            if not left[0]:
+                done(failures[0] if failures else None)
+
+        for record in records:
+            try:
+                self.send(record.topic, record.key, record.value or b"", record.headers, reported)
+            except DeliveryError as error:
+                reported(error)
 
     def deliver(self, count: int = 1_000, error: Exception | None = None) -> None:
         """Let the oldest reports go."""
@@ -122,6 +139,32 @@ async def test_a_producer_that_can_go_on_no_more_is_told_of() -> None:
     deliveries.group(1, 1, lambda _: None).done(error)
     await turn()
     assert fatal == [error]
+
+
+async def test_the_publisher_is_polled_while_something_waits_for_kafka() -> None:
+    told, polls = Reports(), list[int]()
+    ended = asyncio.Event()
+
+    def poll() -> None:
+        polls.append(deliveries.groups)
+        group.done(None)
+
+    def then(error: Exception | None) -> None:
+        told.then(error)
+        ended.set()
+
+    deliveries = Deliveries(asyncio.get_running_loop(), 4, 1_000, poll=poll)
+    group = deliveries.group(1, 1, then, 3)
+    await asyncio.wait_for(ended.wait(), 10)
+    assert (told, polls, deliveries.groups) == ([None], [3], 0)
+
+
+async def test_a_group_counts_as_many_effects_as_it_has(deliveries: Deliveries) -> None:
+    group = deliveries.group(1, 1, lambda _: None, 4)
+    assert (deliveries.groups, deliveries.full) == (4, True)
+    group.done(None)
+    await turn()
+    assert (deliveries.groups, deliveries.full) == (0, False)
 
 
 def pushed(*meters: Meter, data: bytes = b"", replay_id: str = "") -> Push:

@@ -154,3 +154,20 @@ def test_a_store_that_cannot_be_written_anew_is_left_as_it_was(
     assert path.read_bytes() == before
     assert FileKeyStore.open(path, MASTER).get("m1") == EVERYTHING
     assert [item.name for item in path.parent.iterdir() if item.suffix != ".lock"] == ["keys.json"]
+
+
+def test_keys_that_were_read_while_they_changed_are_not_kept(store: FileKeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.propose("m1", NEW)
+    ask = store._row
+
+    def meanwhile(question: str, ref: str) -> Any:
+        row = ask(question, ref)
+        monkeypatch.undo()
+        store.promote(ref)
+        return row
+
+    monkeypatch.setattr(store, "_row", meanwhile)
+    store.get("m1")
+    held = store.get("m1")
+    assert held is not None
+    assert held.ek == NEW.ek

@@ -33,7 +33,7 @@ def transfer(link: Associated, _order: DlmsOrder, found: Found) -> Steps[None]:
 
 @pytest.fixture(autouse=True)
 def long_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(dlms_operations._OPERATIONS, Operation.FIRMWARE_TRANSFER, transfer)
+    monkeypatch.setitem(dlms_operations._OPERATIONS, Operation.PING, transfer)
 
 
 def a_bench(there: ScriptedMeter, **settings: Any) -> Bench:
@@ -41,14 +41,14 @@ def a_bench(there: ScriptedMeter, **settings: Any) -> Bench:
     return Bench(registered(), network=Network({4059: there}), **settings)
 
 
-def firmware(**more: Any) -> Any:
-    return job(Operation.FIRMWARE_TRANSFER, "long", priority=Priority.FIRMWARE, **more)
+def long(**more: Any) -> Any:
+    return job(Operation.PING, "long", priority=Priority.FIRMWARE, **more)
 
 
 async def test_a_job_of_many_steps_takes_its_time_and_one_association() -> None:
     there = ScriptedMeter()
     bench = a_bench(there)
-    bench.put(firmware())
+    bench.put(long())
     await bench.run(2)
     assert (there.asked, bench.ended()) == ([BLOCK], [])
     await bench.run(30)
@@ -59,7 +59,7 @@ async def test_a_job_of_many_steps_takes_its_time_and_one_association() -> None:
 async def test_what_is_on_demand_goes_between_the_steps() -> None:
     there = ScriptedMeter()
     bench = a_bench(there)
-    bench.put(firmware())
+    bench.put(long())
     await bench.run(2)
     bench.put(job(Operation.READ_CLOCK, "now", priority=Priority.ON_DEMAND), lane=URGENT)
     await bench.run(1)
@@ -76,7 +76,7 @@ async def test_what_is_on_demand_goes_between_the_steps() -> None:
 async def test_what_matters_less_waits() -> None:
     there = ScriptedMeter()
     bench = a_bench(there)
-    bench.put(firmware(), job(Operation.FIRMWARE_TRANSFER, "other", priority=Priority.FIRMWARE))
+    bench.put(long(), job(Operation.PING, "other", priority=Priority.FIRMWARE))
     await bench.run(60)
     assert bench.ended() == [("long", Outcome.DONE, ""), ("other", Outcome.DONE, "")]
 
@@ -84,7 +84,7 @@ async def test_what_matters_less_waits() -> None:
 async def test_the_deadline_ends_a_pause() -> None:
     there = ScriptedMeter()
     bench = a_bench(there)
-    bench.put(firmware(deadline=NOW + 6_000))
+    bench.put(long(deadline=NOW + 6_000))
     await bench.run(10)
     assert bench.ended() == [("long", Outcome.EXPIRED, "job-expired")]
     assert there.asked == [BLOCK] * 2
@@ -93,7 +93,7 @@ async def test_the_deadline_ends_a_pause() -> None:
 async def test_a_meter_that_hangs_up_in_a_pause_is_tried_again() -> None:
     there = ScriptedMeter()
     bench = a_bench(there)
-    bench.put(firmware())
+    bench.put(long())
     await bench.run(2)
     bench.network.wires[0].close()
     await bench.run(60)
@@ -107,7 +107,7 @@ async def test_a_meter_that_hangs_up_in_a_pause_is_tried_again() -> None:
 async def test_what_goes_wrong_in_between(refusal: dict[str, bytes], associations: int) -> None:
     there = ScriptedMeter()
     bench = a_bench(there)
-    bench.put(firmware())
+    bench.put(long())
     await bench.run(2)
     del there.holds[CLOCK]
     there.holds |= refusal

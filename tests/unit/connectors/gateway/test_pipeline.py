@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from connectors.gateway.conversation import Conversation, apdu_pushes, octets_pushes
-from connectors.gateway.keystore import MeterKeys
+from connectors.gateway.evidence import Evidence
+from connectors.gateway.keystore import FileKeyStore, MeterKeys, Pending
 from connectors.gateway.pipeline import Pipeline, Push
 from connectors.protocols.dlms.ciphering import Keys, cipher
 from connectors.protocols.dlms.framing import Limits
+from connectors.protocols.dlms.objects.security_setup import KeyEvent
 from connectors.protocols.dlms.template import PushTemplate, Template
 from connectors.templates.loader import load_templates
 from schemas.records import Alarm, AlarmKind, Identity, IdentityKind, Meter, MeterState, RegisterReadings, Transport
@@ -440,3 +442,100 @@ def test_in_a_replay_a_push_in_clear_alarms_nobody() -> None:
     shared = protected()
     (push,) = octets_pushes(shared, wrapped(reading()), ENDPOINT, NOW, "replay")
     assert (push.outcome, push.events) == ("push-unprotected", ())
+
+
+# -- keys that a meter is being given --------------------------------------------------------------------------------------
+
+NEW = MeterKeys(bytes(range(0x60, 0x70)), bytes(range(0x70, 0x80)))
+
+
+def under(keys: MeterKeys, counter: int, value: int = 1234) -> bytes:
+    """A push under these keys."""
+    assert keys.ek is not None
+    return cipher(reading(value=value), Keys(keys.ek, keys.ak), TITLE, counter)
+
+
+@dataclass
+class Changing:
+    """A pipeline over a key store in which a meter's keys are being changed, and what is heard of it."""
+
+    path: Path
+    events: tuple[KeyEvent, ...] = (KeyEvent.SEND,)
+
+    def __post_init__(self) -> None:
+        self.store = FileKeyStore.open(self.path / "keys", bytes(32))
+        self.store.put_many({"ref": MeterKeys(EK, AK)})
+        self.store.propose("ref", NEW)
+        for event in self.events:
+            self.store.note("ref", event)
+        self.proved: list[tuple[str, Pending]] = []
+        known = meter("m1", title(), key_ref="ref")
+        self.pipeline = Pipeline(
+            directory(known), self.store, load_templates(), proved=lambda *found: self.proved.append(found)
+        )
+
+    def push(self, octets: bytes, replay_id: str = "") -> Push:
+        (push,) = octets_pushes(self.pipeline, octets, ENDPOINT, NOW, replay_id)
+        return push
+
+
+@pytest.mark.parametrize(
+    ("events", "opens", "proves"),
+    [
+        pytest.param((), False, False, id="pending"),
+        pytest.param((KeyEvent.SEND,), True, True, id="sent"),
+        pytest.param((KeyEvent.SEND, KeyEvent.ACCEPTED), True, True, id="written"),
+        pytest.param((KeyEvent.SEND, KeyEvent.NEITHER_WORKS), True, True, id="lost"),
+        pytest.param((KeyEvent.SEND, KeyEvent.OLD_WORKS), True, False, id="recovered"),
+    ],
+)
+def test_a_push_under_new_keys_is_read_and_shows_that_the_meter_has_them(
+    tmp_path: Path, events: tuple[KeyEvent, ...], opens: bool, proves: bool
+) -> None:
+    there = Changing(tmp_path, events)
+    push = there.push(under(NEW, 1))
+    assert push.outcome == ("events" if opens else "cipher-authentication")
+    assert [(ref, pending.keys.ek) for ref, pending in there.proved] == ([("ref", NEW.ek)] if proves else [])
+
+
+def test_a_push_under_the_old_keys_shows_nothing(tmp_path: Path) -> None:
+    there = Changing(tmp_path)
+    assert there.push(under(MeterKeys(EK, AK), 1)).outcome == "events"
+    assert there.proved == []
+
+
+def test_what_is_replayed_shows_nothing(tmp_path: Path) -> None:
+    there = Changing(tmp_path)
+    assert there.push(under(NEW, 1), replay_id="again").outcome == "events"
+    assert there.proved == []
+
+
+def test_under_neither_key_it_is_told_as_ever(tmp_path: Path) -> None:
+    push = Changing(tmp_path).push(under(MeterKeys(bytes(16), bytes(16)), 1))
+    assert push.outcome == "cipher-authentication"
+    assert [event.code for event in push.events if isinstance(event, Alarm)] == ["cipher-authentication"]
+
+
+def test_counters_of_a_new_key_begin_anew_and_no_replay_is_told(tmp_path: Path) -> None:
+    there = Changing(tmp_path)
+    old = MeterKeys(EK, AK)
+    assert len(there.push(under(old, 500)).events) == 1
+    assert len(there.push(under(NEW, 1)).events) == 1
+    assert len(there.push(under(NEW, 2, 5)).events) == 1
+    replayed = there.push(under(NEW, 2, 6)).events
+    assert [event.code for event in replayed if isinstance(event, Alarm)] == ["counter-replayed"]
+
+
+async def test_the_key_store_is_told_once_and_off_the_loop(tmp_path: Path) -> None:
+    there = Changing(tmp_path)
+    evidence = Evidence(there.store)
+    there.pipeline._proved = evidence.new_works
+    for counter in (1, 2, 3):
+        assert there.push(under(NEW, counter)).outcome == "events"
+    (task,) = evidence._telling.values()
+    await task
+    held = there.store.get("ref")
+    assert held is not None
+    assert (held.ek, there.store.pending("ref")) == (NEW.ek, None)
+    assert there.push(under(NEW, 4)).outcome == "events"
+    assert evidence._telling == {}

@@ -16,6 +16,7 @@ from connectors.gateway.readings import (
     register,
     register_readings,
 )
+from schemas.longs import Longs
 from schemas.records import Cause, Channel, Register
 from tests.unit.streams.fakes import CODEC
 
@@ -102,6 +103,45 @@ def test_when_why_and_by_which_job_it_was_read_makes_no_other_statement() -> Non
     assert interval_readings(later, ROWS)[0].id == interval_readings(ORIGIN, ROWS)[0].id
 
 
+MARKED = replace(ROWS, deviations=[-60, -60, -120], clock_statuses=[0, 0, 0x80], statuses=[1, 1, 1])
+GAP = channel("1.0.1.8.0.255", 2, "Wh", 0, [1, None, 3])
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(MARKED, id="whole"),
+        pytest.param(replace(MARKED, ends=[0, 1, QUARTER]), id="irregular"),
+        pytest.param(replace(MARKED, channels=(GAP,)), id="with-a-gap"),
+        pytest.param(replace(MARKED, channels=(replace(GAP, nullable_longs=(None,) * 3),)), id="gaps-only"),
+    ],
+)
+def test_columns_of_octets_state_what_tuples_state(rows: Rows) -> None:
+    packed = Rows(
+        Longs.of(rows.ends), rows.period_s,
+        tuple(
+            replace(
+                item, longs=Longs.of(item.longs).column, nullable_longs=Longs.of(item.nullable_longs).column,
+            )
+            for item in rows.channels
+        ),
+        Longs.of(rows.deviations), Longs.of(rows.clock_statuses), Longs.of(rows.statuses),
+    )  # fmt: skip
+    assert interval_readings(ORIGIN, packed) == interval_readings(ORIGIN, rows)
+
+
+def test_ids_of_whole_columns_stay() -> None:
+    # Written down once: topics and tables hold ids like these.
+    assert interval_readings(ORIGIN, MARKED)[0].id == "843d6e3254d03996591c7343ab29a0d0"
+    assert interval_readings(ORIGIN, replace(MARKED, ends=[0, 1, QUARTER]))[0].id == "3764d9e8f047278279f160e41a5aa04b"
+
+
+def test_a_gap_is_no_zero_and_no_other_gap() -> None:
+    values: list[list[int | None]] = [[1, None, 3], [1, 0, 3], [None, 0, 3], [0, None, 3], [None, None, None], [0, 0, 0]]
+    channels = [channel("1.0.1.8.0.255", 2, "Wh", 0, some) for some in values]
+    assert len({interval_readings(ORIGIN, replace(ROWS, channels=(item,)))[0].id for item in channels}) == len(values)
+
+
 def test_very_many_rows_become_several_records_that_say_the_same() -> None:
     rows = MAX_CELLS // 2 + 10
     columns = tuple(Channel(f"1.0.{n}.8.0.255", longs=tuple(range(rows))) for n in (1, 2))
@@ -109,7 +149,7 @@ def test_very_many_rows_become_several_records_that_say_the_same() -> None:
     assert [part.rows for part in made] == [MAX_CELLS // 2, 10]
     assert made[1].first_end == MAX_CELLS // 2 * QUARTER
     assert sum((part.channels[1].longs for part in made), ()) == tuple(range(rows))
-    assert sum((part.statuses for part in made), ()) == tuple(range(rows))
+    assert sum((tuple(part.statuses) for part in made), ()) == tuple(range(rows))
     assert len({part.id for part in made}) == 2
 
 

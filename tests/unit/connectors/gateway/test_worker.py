@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 
 from connectors.gateway.deliveries import Deliveries
-from connectors.gateway.drivers.dlms import DlmsDriver, DlmsTools
+from connectors.gateway.drivers.dlms import DlmsCall, DlmsDriver, DlmsTools
 from connectors.gateway.drivers.table import drivers_of
 from connectors.gateway.intake import BULK, URGENT, Ticket
 from connectors.gateway.keystore import MeterKeys
 from connectors.gateway.lines import Lines
 from connectors.gateway.reservations import Reservations
+from connectors.gateway.session import MeterLink
+from connectors.gateway.visit import Visit
 from connectors.gateway.worker import Tools, Worker
 from connectors.templates.loader import load_templates
 from schemas.records import (
@@ -354,6 +357,36 @@ async def test_what_kafka_does_not_take_is_sent_again_with_the_same_ids() -> Non
     assert len({made.id for made in bench.readings()}) == 1
     assert len(bench.readings()) == 2
     assert bench.offsets.finished == ["j1"]
+
+
+async def test_many_jobs_that_end_together_go_to_kafka_together_and_after_a_failure_each_by_itself() -> None:
+    meters = [registered(f"m{port}", port, segment="") for port in range(1, 41)]
+    bench = Bench(*meters, network=Network({port: ScriptedMeter() for port in range(1, 41)}))
+    bench.put(*(job(Operation.READ_CLOCK, f"j{port}", f"m{port}") for port in range(1, 41)))
+    await bench.run(deliver=False)
+    assert len(bench.readings()) >= 32
+    bench.publisher.deliver(error=DeliveryError("away"))
+    await bench.run(deliver=False)
+    assert (bench.results(), bench.offsets.finished, bench.worker.busy) == ([], [], True)
+    await bench.run(10)
+    assert sorted(bench.offsets.finished) == sorted(f"j{port}" for port in range(1, 41))
+    assert (len(bench.results()), len({made.id for made in bench.readings()})) == (40, 40)
+    assert not bench.worker.busy
+
+
+async def test_a_visit_that_is_over_leaves_nothing_for_the_collector() -> None:
+    bench = Bench(registered())
+    for name in ("first", "second"):  # the first leaves what is made once
+        gc.collect()
+        bench.put(job(Operation.READ_CLOCK, name))
+        await bench.run(3)
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        assert [found for found in gc.garbage if isinstance(found, Visit | MeterLink | DlmsCall)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
 
 
 async def test_the_frames_of_a_session_are_kept_and_its_password_is_not() -> None:

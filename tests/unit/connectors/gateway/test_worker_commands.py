@@ -8,18 +8,31 @@ from typing import Any
 
 import pytest
 
+from connectors.gateway.directory import Change
 from connectors.gateway.errors import JobError
 from connectors.gateway.intake import URGENT
+from connectors.gateway.keystore import MeterKeys
 from connectors.gateway.proofs import refused
+from connectors.protocols.dlms.template import PullTemplate, Template
+from schemas.ids import event_id
 from schemas.records import Alarm, CommandIntent, CommandRequest, Job, Meter, Operation, Outcome
 from schemas.signatures import digest
 from streams.runtime.authority.refusals import Proven
-from tests.unit.connectors.gateway.builders import NOW
+from tests.unit.connectors.gateway.builders import AK, EK, NOW, FakeKeys, title
 from tests.unit.connectors.gateway.meters import Network
+from tests.unit.connectors.gateway.test_bad_meters import secure
 from tests.unit.connectors.gateway.test_deeds import Desk
 from tests.unit.connectors.gateway.test_worker import Bench, job, registered
+from tests.unit.connectors.protocols.dlms.secure_meter import METER_TITLE
+from tests.unit.streams.fakes import CODEC
 
-COMMAND = job(Operation.DISCONNECT, request=b"request", deadline=NOW + 30_000, caused_by="c1")
+COMMAND = job(
+    Operation.DISCONNECT,
+    id=event_id("Job", "c1", digest(b"request"), "m1", 1),
+    request=b"request",
+    deadline=NOW + 30_000,
+    caused_by="c1",
+)
 INTENT = CommandIntent(
     meter_id="m1", digest=b"", command_id="c1", job_id="j1", record=f"{URGENT}/0/0", at=NOW - 60_000, before="connected",
     expires=NOW + 3_600_000,
@@ -44,12 +57,18 @@ class Proving:
             raise refused(self.refusal, "no")
         return Proven(CommandRequest(id="c1"), b"", "disconnect", ("bob",), "", NOW + 3_600_000)
 
+    def released(self, job: Job, value: bytes, now_ms: int) -> None:
+        """Whoever wrote it."""
+
+    async def current(self) -> None:
+        """It knows all there is."""
+
 
 def a_bench(**fields: Any) -> tuple[Bench, Desk, Proving]:
     bench, desk, proving = Bench(registered(), network=Nowhere({}), **fields), Desk(), Proving()
     desk.intents._clock = bench.clock
     commands = replace(desk.commands, clock=bench.clock, proofs=proving)
-    bench.worker._tools = replace(bench.worker._tools, commands=commands)
+    bench.worker._commands._commands = commands
     return bench, desk, proving
 
 
@@ -89,7 +108,7 @@ async def test_how_it_ended_is_told_again_in_the_same_words() -> None:
         "disconnected",
         "as asked",
     )
-    assert bench.offsets.finished == ["j1"]
+    assert bench.offsets.finished == [COMMAND.id]
 
 
 async def test_what_may_have_been_sent_is_never_said_to_have_failed_or_expired() -> None:
@@ -119,6 +138,28 @@ async def test_a_refusal_names_its_reason_and_a_forgery_is_an_alarm(code: str, a
     assert [alarm.code for alarm in said] == alarms
 
 
+@pytest.mark.parametrize(
+    ("more", "refusal", "told"),
+    [
+        pytest.param({}, "", (Outcome.EXPIRED, "job-expired", "c1"), id="the job itself"),
+        pytest.param({}, "request-expired", (Outcome.EXPIRED, "request-expired", "c1"), id="its request is over too"),
+        pytest.param({"id": "c2s"}, "", (Outcome.EXPIRED, "job-expired", ""), id="under the id of another's job"),
+        pytest.param({}, "decision-missing", (Outcome.FAILED, "decision-missing", ""), id="without its decisions"),
+        pytest.param({}, "operator-revoked", (Outcome.FAILED, "operator-revoked", "c1"), id="with others' decisions"),
+    ],
+)
+async def test_a_deadline_that_is_over_is_believed_of_what_is_proven(
+    more: dict[str, Any], refusal: str, told: tuple[Outcome, str, str]
+) -> None:
+    bench, desk, proving = a_bench()
+    proving.refusal = refusal
+    bench.put(replace(COMMAND, deadline=NOW - 1_000, **more), lane=URGENT)
+    await settle(bench)
+    (result,) = bench.results()
+    assert (result.outcome, result.code, result.caused_by) == told
+    assert bool(desk.shared.intents) is (not refusal)  # what is kept nobody does any more
+
+
 async def test_without_kafkas_word_nothing_is_told() -> None:
     bench, desk, proving = a_bench()
     proving.refusal = "frozen"
@@ -128,3 +169,18 @@ async def test_without_kafkas_word_nothing_is_told() -> None:
     assert bench.results() == []
     await settle(bench, 5)
     assert [result.code for result in bench.results()] == ["frozen"]
+
+
+async def test_another_meter_in_its_place_is_an_alarm_of_its_own_and_no_forged_command() -> None:
+    known = registered(template="gmac", key_ref="ref", identities=(title(METER_TITLE),))
+    bench, _, _ = a_bench()
+    bench.worker.connect = Network({4059: secure(title=b"MTR\0\0\0\0\3")}).connect
+    bench.pipeline.directory.apply([Change(known.id, CODEC.encode(known), known)])
+    template = Template("gmac", pull=PullTemplate(client=1, auth="hls-gmac", security="both"))
+    tools = replace(bench.driver._tools, keys=FakeKeys({"ref": MeterKeys(EK, AK)}), templates={"gmac": template})
+    bench.driver._tools = tools
+    bench.put(COMMAND, lane=URGENT)
+    await settle(bench)
+    assert bench.ended() == [(COMMAND.id, Outcome.FAILED, "peer-title")]
+    told = [record.code for record in bench.publisher.records("hes.events.urgent") if isinstance(record, Alarm)]
+    assert told == ["peer-title"]

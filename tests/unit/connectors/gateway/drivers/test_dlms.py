@@ -6,13 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from gurux_dlms.enums import Unit
 
 from connectors.gateway.drivers import dlms_profiles
 from connectors.protocols.dlms.profile import Profile
 from connectors.protocols.dlms.template import AlarmSpec, AlarmTable, PullTemplate, PushTemplate, Template
-from schemas.records import Alarm, AlarmKind, IntervalReadings, Operation, Outcome
+from schemas.records import Alarm, AlarmKind, IntervalReadings, Operation, Outcome, RegisterReadings
 from tests.unit.connectors.gateway.meters import Network, ScriptedMeter
+from tests.unit.connectors.gateway.test_bad_meters import Theirs
 from tests.unit.connectors.gateway.test_worker import PROFILE, WIDER, Bench, column, job, profile, registered, row
+from tests.unit.connectors.protocols.dlms.gurux_meter import register as gurux_register
+from tests.unit.connectors.protocols.dlms.objects.gurux_objects import ObjectMeter
 from tests.unit.connectors.protocols.dlms.test_short_name_session import CLOCK, ENERGY, JDLMS, NAME
 
 AARE_SHORT = bytes.fromhex("6129A109060760857405080102A203020100A305A103020100BE10040E0800065F1F040018032004B0FA00")
@@ -160,3 +164,45 @@ async def test_a_bug_in_one_meters_rows_is_its_own_jobs_end(monkeypatch: pytest.
     await bench.run(1)
     assert sorted(bench.ended()) == [("a", Outcome.DONE, ""), ("b", Outcome.FAILED, "internal"), ("c", Outcome.DONE, "")]
     assert sorted(bench.offsets.finished) == ["a", "b", "c"]
+
+
+def meters_with_lists(denied: tuple[str, ...] = ()) -> tuple[Bench, ObjectMeter]:
+    """Two meters of gurux' of one type and firmware, and a third of another; all the same to talk to."""
+    kind = {"vendor": "V", "model": "M"}
+    meters = [
+        registered(name, port, template="open", **kind, firmware=firmware)
+        for name, port, firmware in (("m1", 1, "1"), ("m2", 2, "1"), ("m3", 3, "2"))
+    ]
+    names = ("1.0.1.8.0.255", "1.0.2.8.0.255", "1.0.3.8.0.255", "1.0.99.7.0.255")
+    items = [gurux_register(name, 7, 1, Unit.ACTIVE_ENERGY) for name in names]
+    there = ObjectMeter(items, modes=dict.fromkeys(denied, 0))
+    network = Network({port: Theirs(exchange=there.exchange) for port in (1, 2, 3)})
+    return with_template(Bench(*meters, network=network), Template("open", pull=PullTemplate())), there
+
+
+async def test_what_a_pattern_means_is_asked_for_once_a_type_and_firmware() -> None:
+    bench, there = meters_with_lists(denied=("1.0.2.8.0.255",))
+    lists = 0
+    for name, asked in (("m1", 1), ("m2", 1), ("m1", 1), ("m3", 2)):
+        bench.put(job(Operation.READ_REGISTERS, f"j-{name}-{lists}", name, objects=("3/1.0.*.8.0.255/2",)))
+        await bench.run(3)
+        made = bench.readings()[-1]
+        assert isinstance(made, RegisterReadings)
+        assert (made.meter_id, [item.obis for item in made.registers]) == (name, ["1.0.1.8.0.255", "1.0.3.8.0.255"])
+        lists = asked
+        assert sum(1 for apdu in there.requests if bytes.fromhex("000F0000280000FF02") in apdu) == asked
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        pytest.param("3/9.*.8.0.255/2", "object-invalid", id="no-obis"),
+        pytest.param("3/1.0.1*.8.0.255/2", "object-invalid", id="half-a-group"),
+        pytest.param("3/7.0.*.8.0.255/2", "object-invalid", id="nothing-of-that-kind"),
+    ],
+)
+async def test_patterns_that_mean_nothing(what: str, code: str) -> None:
+    bench, _ = meters_with_lists()
+    bench.put(job(Operation.READ_REGISTERS, "j", "m1", objects=(what,)))
+    await bench.run(3)
+    assert bench.ended() == [("j", Outcome.FAILED, code)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from gurux_dlms import GXDateTime
 from gurux_dlms.enums import DataType, ErrorCode
-from gurux_dlms.objects import GXDLMSData, GXDLMSObject
+from gurux_dlms.objects import GXDLMSData, GXDLMSObject, GXDLMSSpecialDaysTable
 
 from connectors.gateway.drivers.dlms_commands import Means, act, command_of
 from connectors.gateway.drivers.dlms_operations import check
@@ -252,18 +252,81 @@ def test_what_cannot_be_asked_so_is_refused_before_anyone_connects(
 
 
 def test_a_calendar_is_written_to_the_passive_side_and_made_active() -> None:
-    item = Calendar("0.0.13.0.0.255")
-    item.calendarNameActive = item.calendarNamePassive = "old"
-    for side in ("seasonProfile", "weekProfileTable", "dayProfileTable"):
-        setattr(item, f"{side}Active", [])
-        setattr(item, f"{side}Passive", [])
-    item.time = GXDateTime(datetime(2022, 1, 1, tzinfo=UTC))
-    peer = Peer(item)
+    peer = Peer(calendars())
     found = peer.do(peer.order(O.SET_CALENDAR, parameters=CALENDAR), FakeDeed())
     assert found.after.startswith("active summer26 (2 seasons, 1 weeks, 2 days)")
     again = FakeDeed()
     assert "so before" in peer.do(peer.order(O.SET_CALENDAR, parameters=CALENDAR), again).detail
     assert again.asked == ["known"]
+
+
+def calendars(name: str = "old") -> Calendar:
+    """A meter's calendar without anything in it, and no time to come."""
+    item = Calendar("0.0.13.0.0.255")
+    item.calendarNameActive = item.calendarNamePassive = name
+    for side in ("seasonProfile", "weekProfileTable", "dayProfileTable"):
+        setattr(item, f"{side}Active", [])
+        setattr(item, f"{side}Passive", [])
+    item.time = GXDateTime(datetime(2022, 1, 1, tzinfo=UTC))
+    return item
+
+
+def test_a_calendar_for_later_is_written_and_told_its_time_and_not_activated() -> None:
+    peer = Peer(calendars())
+    wanted = CALENDAR | {"activate": "2026-10-01T00:00"}
+    found = peer.do(peer.order(O.SET_CALENDAR, parameters=wanted), FakeDeed())
+    assert found.after == (
+        "active old (0 seasons, 0 weeks, 0 days), passive summer26 (2 seasons, 1 weeks, 2 days), "
+        "to be active 2026-10-01 00:00:00"
+    )
+    assert peer.meter.invoked == []
+    again = FakeDeed()
+    assert "so before" in peer.do(peer.order(O.SET_CALENDAR, parameters=wanted), again).detail
+    assert again.asked == ["known"]
+    later = wanted | {"activate": "2026-10-02T00:00"}
+    assert "2026-10-02" in peer.do(peer.order(O.SET_CALENDAR, parameters=later), FakeDeed()).after
+
+
+def test_special_days_are_set_with_a_calendar_and_alone() -> None:
+    table = GXDLMSSpecialDaysTable("0.0.11.0.0.255")
+    peer = Peer(calendars(), table)
+    found = peer.do(peer.order(O.SET_CALENDAR, parameters=CALENDAR | {"special": "12-25 2; 2026-04-03 2"}), FakeDeed())
+    assert found.after.startswith("active summer26 (2 seasons, 1 weeks, 2 days)")
+    assert found.after.endswith(", 2 special days")
+    alone = {"special": "2026-04-03 2; 12-25 2"}
+    again = FakeDeed()
+    assert "so before" in peer.do(peer.order(O.SET_CALENDAR, parameters=alone), again).detail  # in whatever order
+    assert again.asked == ["known"]
+    assert peer.do(peer.order(O.SET_CALENDAR, parameters={"special": "02-29 1"}), FakeDeed()).after.endswith(
+        "1 special days"
+    )
+    assert peer.do(peer.order(O.SET_CALENDAR, parameters={"special": "none"}), FakeDeed()).after.endswith(", 0 special days")
+    assert peer.code(peer.order(O.SET_CALENDAR, parameters={"special": "12-25 9"}), FakeDeed()) == "object-invalid"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [
+        ({"special": "12-25"}, "a date and a day profile are expected"),
+        ({"special": "13-01 1"}, "is no date"),
+        ({"special": "2026-02-29 1"}, "is no date"),
+        ({"special": "12-25 256"}, "a date and a day profile are expected"),
+        ({"special": "12-25 1; 12-25 1"}, "names a date twice"),
+        ({"special": "12-25 1; 12-25 2"}, "names a date twice"),
+        ({"special": ""}, "names no day"),
+        (CALENDAR | {"special": "12-25 9"}, "name day profile 9, which calendar summer26"),
+        (CALENDAR | {"special": "12-25 2", "activate": "2026-10-01T00:00"}, "hold at once"),
+        (CALENDAR | {"activate": "2026-10-01T00:00+02:00"}, "by the meter's own clock"),
+        (CALENDAR | {"activate": "in autumn"}, "by the meter's own clock"),
+        (CALENDAR | {"activate": "2026-03-02T10:07"}, "is over by the meter's clock"),
+        ({"activate": "2026-10-01T00:00"}, "no name"),
+    ],
+)
+def test_what_is_no_calendar_or_no_special_day_is_not_sent(parameters: dict[str, str], why: str) -> None:
+    peer, deed = Peer(calendars(), GXDLMSSpecialDaysTable("0.0.11.0.0.255")), FakeDeed()
+    with pytest.raises(JobError, match=why) as refused:
+        peer.do(peer.order(O.SET_CALENDAR, parameters=parameters), deed)
+    assert (refused.value.code, deed.asked) == ("object-invalid", [])
 
 
 def clock(seconds: float) -> Clock:

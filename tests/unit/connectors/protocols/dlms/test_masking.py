@@ -38,6 +38,7 @@ def test_passwords_are_masked(short_names: bool, ciphered: bool) -> None:
         pytest.param("C104C1 01 000F0000280000FF 0700 01 0902AABB", "C104C101000F0000280000FF07", id="set-secret-in-a-list"),
         pytest.param("C301C1 000F0000280000FF 02 01 0902AABB", "C301C1000F0000280000FF02", id="change-secret"),
         pytest.param("C301C1 00480001180100FF 07 01 0902AABB", "C301C100480001180100FF07", id="m-bus-key"),
+        pytest.param("C301C1 004000002B0000FF 02 01 0902AABB", "C301C1004000002B0000FF02", id="keys-of-the-meter"),
         pytest.param("0601 02FA48 01 0902AABB", "060102FA48", id="write-short-name"),
     ],
 )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from gurux_dlms.enums import ErrorCode
+from gurux_dlms.objects import GXDLMSActionSchedule
+from gurux_dlms.objects.enums import ImageTransferStatus
 
 from connectors.protocols.dlms.association import PROPOSED, Associated
 from connectors.protocols.dlms.client_apdus import Session
@@ -19,12 +23,14 @@ from connectors.protocols.dlms.objects.image_transfer import (
     Status,
     Transferred,
     activate_image,
+    order_activation,
     read_image_state,
+    schedule_activation,
     transfer_image,
     verify_image,
 )
 from connectors.protocols.dlms.objects.steps import Pause, Polling, Steps, run_steps
-from tests.unit.connectors.protocols.dlms.gurux_meter import drive
+from tests.unit.connectors.protocols.dlms.gurux_meter import code_of, drive
 from tests.unit.connectors.protocols.dlms.objects.gurux_objects import Image, ObjectMeter
 
 FIRMWARE = image_transfer.Image(b"FW-2.1", bytes(n * 7 % 256 for n in range(1000)), b"sig")
@@ -275,6 +281,48 @@ def test_no_image(size: int) -> None:
     with pytest.raises(DecodeError) as raised:
         run(peer, transfer_image(peer.link(), image_transfer.Image(b"x", bytes(size))))
     assert raised.value.code == "object-value"
+
+
+def test_what_is_being_verified_is_waited_for_and_not_begun_anew() -> None:
+    peer, item = meter()
+    run(peer, transfer_image(peer.link(), FIRMWARE))
+    item.imageTransferStatus, item.imageActivateInfo, item.waiting = 2, [], (1, ImageTransferStatus(3))
+    peer.invoked.clear()
+    assert run(peer, transfer_image(peer.link(), FIRMWARE, resume=True)).sent == 0
+    assert not peer.invoked
+
+
+def test_blocks_are_put_into_what_is_asked_for() -> None:
+    peer, _ = meter()
+    seen: list[int] = []
+
+    def around(session: Session[None]) -> Session[None]:
+        seen.append(1)
+        yield from session
+
+    run(peer, transfer_image(peer.link(), FIRMWARE, around=around))
+    assert len(seen) == BLOCKS
+
+
+@pytest.mark.parametrize(
+    ("refused", "code"), [([], ""), ([ErrorCode.TEMPORARY_FAILURE], ""), ([ErrorCode.READ_WRITE_DENIED], "peer-action")]
+)
+def test_an_order_to_activate(refused: list[ErrorCode], code: str) -> None:
+    peer, item = meter()
+    link = peer.link()
+    run(peer, transfer_image(link, FIRMWARE))
+    item.refused = refused
+    assert code_of(lambda: drive(order_activation(link), peer.exchange)) == (code or None)
+    assert [method for _, method, _ in peer.invoked][-1] == 4
+
+
+def test_an_activation_is_scheduled_in_the_meters_local_time() -> None:
+    schedule = GXDLMSActionSchedule("0.0.15.0.2.255")
+    peer = ObjectMeter([schedule])
+    at = int(datetime(2026, 3, 1, 1, 30, tzinfo=UTC).timestamp() * 1000)
+    drive(schedule_activation(peer.link(), at, ZoneInfo("Europe/Oslo"), "0.0.15.0.2.255"), peer.exchange)
+    (time,) = schedule.executionTime
+    assert (time.value.year, time.value.month, time.value.day, time.value.hour, time.value.minute) == (2026, 3, 1, 2, 30)
 
 
 def test_an_image_shows_no_octet_of_itself() -> None:

@@ -18,6 +18,7 @@ import gurux.dlms.objects.GXDLMSClock;
 import gurux.dlms.objects.GXDLMSData;
 import gurux.dlms.objects.GXDLMSObject;
 import gurux.dlms.objects.GXDLMSRegister;
+import gurux.dlms.objects.GXDLMSSecuritySetup;
 import gurux.dlms.objects.enums.SecuritySuite;
 import gurux.dlms.secure.GXDLMSSecureServer2;
 import java.io.DataInputStream;
@@ -41,12 +42,12 @@ import java.security.spec.ECPublicKeySpec;
 import java.util.HexFormat;
 
 /**
- * A meter of gurux.dlms on TCP with the wrapper, a new one for each connection; it ends with its input.
+ * A meter of gurux.dlms on TCP with the wrapper, a new one for each connection, though its keys are kept; it ends with its input.
  *
  * <p>Arguments: the client's public keys for signatures and for key agreement, x || y of P-256 as hex; then one port's kind each: ln or sn, then the security
  * suite, such as ln1, and s for signatures
- * instead of secrets. It prints the meter's two public keys and the ports, in one line. Keys are EK 00.. and AK D0.., 16 octets or,
- * in suite 2, 32. The password, and the secret of high level security, is "Passw0rd".
+ * instead of secrets, or k for a security setup by which keys can be changed. It prints the meter's two public keys and the ports, in one line. Keys are EK 00.. and AK D0.., 16 octets or,
+ * in suite 2, 32; the master key is 40... The password, and the secret of high level security, is "Passw0rd".
  */
 public final class Meter {
   private static final byte[] TITLE = "MTR\0\0\0\0\2".getBytes();
@@ -80,9 +81,11 @@ public final class Meter {
   }
 
   private static void listen(ServerSocket listener, String kind, KeyPair[] keys) {
+    int size = kind.charAt(2) == '2' ? 32 : 16;
+    Held held = new Held(Server.key(0x00, size), Server.key(0xD0, size), Server.key(0x40, size));
     while (true) {
       try (Socket line = listener.accept()) {
-        serve(line, new Server(kind, keys));
+        serve(line, new Server(kind, keys, held));
       } catch (EOFException | SocketException ended) {
         // the client has left
       } catch (Exception error) {
@@ -103,6 +106,7 @@ public final class Meter {
       GXServerReply reply = new GXServerReply(frame);
       do { // the blocks of a general block transfer, one after another
         meter.handleRequest(reply);
+        meter.keep();
         if (reply.getReply() != null) {
           out.write(reply.getReply());
           reply.setData(null);
@@ -133,16 +137,32 @@ public final class Meter {
     System.arraycopy(octets, octets.length - size, out, at + 32 - size, size);
   }
 
+  /** What a meter keeps from one connection to the next. */
+  private static final class Held {
+    byte[] ek;
+    byte[] ak;
+    byte[] master;
+    long counter = 1;
+
+    Held(byte[] ek, byte[] ak, byte[] master) {
+      this.ek = ek;
+      this.ak = ak;
+      this.master = master;
+    }
+  }
+
   /** One meter, for one connection. */
   private static final class Server extends GXDLMSSecureServer2 {
-    Server(String kind, KeyPair[] keys) {
+    private final Held held;
+
+    Server(String kind, KeyPair[] keys, Held held) {
       super(kind.startsWith("ln"), InterfaceType.WRAPPER);
+      this.held = held;
       int suite = kind.charAt(2) - '0';
-      int size = suite == 2 ? 32 : 16;
       getCiphering().setSystemTitle(TITLE);
       getCiphering().setSecuritySuite(SecuritySuite.forValue(suite));
-      getCiphering().setBlockCipherKey(key(0x00, size));
-      getCiphering().setAuthenticationKey(key(0xD0, size));
+      getCiphering().setBlockCipherKey(held.ek);
+      getCiphering().setAuthenticationKey(held.ak);
       getCiphering().setSigningKeyPair(keys[0]);
       getCiphering().setKeyAgreementKeyPair(keys[1]);
       setMaxReceivePDUSize(1024);
@@ -151,6 +171,13 @@ public final class Meter {
         GXDLMSAssociationLogicalName association = new GXDLMSAssociationLogicalName();
         // What it signs begins with the secret, which the standard has no place for in ECDSA.
         association.setSecret(kind.endsWith("s") ? new byte[0] : PASSWORD);
+        if (kind.endsWith("k")) {
+          GXDLMSSecuritySetup setup = new GXDLMSSecuritySetup();
+          setup.setServerSystemTitle(TITLE);
+          association.setSecuritySetupReference(setup.getLogicalName());
+          getSettings().setKek(held.master);
+          add(setup);
+        }
         getItems().add(association);
       } else {
         GXDLMSAssociationShortName association = new GXDLMSAssociationShortName();
@@ -182,6 +209,15 @@ public final class Meter {
       getItems().add(item);
     }
 
+    /** What a change of keys has left; with a new encryption key invocations count from the first. */
+    void keep() {
+      boolean changed = !java.util.Arrays.equals(held.ek, getCiphering().getBlockCipherKey());
+      held.ek = getCiphering().getBlockCipherKey();
+      held.ak = getCiphering().getAuthenticationKey();
+      held.master = getSettings().getKek() == null ? held.master : getSettings().getKek();
+      held.counter = changed ? 1 : Math.max(held.counter, getCiphering().getInvocationCounter()); // releasing resets it
+    }
+
     private static byte[] key(int first, int size) {
       byte[] out = new byte[size];
       for (int i = 0; i < size; i++) {
@@ -197,6 +233,7 @@ public final class Meter {
 
     @Override
     protected SourceDiagnostic onValidateAuthentication(Authentication authentication, byte[] password) {
+      getCiphering().setInvocationCounter(held.counter); // an association request has just reset it
       boolean wrong = authentication == Authentication.LOW && !java.util.Arrays.equals(PASSWORD, password);
       return wrong ? SourceDiagnostic.AUTHENTICATION_FAILURE : SourceDiagnostic.NONE;
     }

@@ -1,0 +1,353 @@
+"""FIRMWARE_TRANSFER to DLMS meters (image transfer, class 18): brought, verified, activated, and the version read back.
+
+    version read ─▶ as asked already: done
+         └─▶ fit? ─▶ begun by us before? ─▶ blocks that are missing ─▶ verified ─▶ not to be activated (yet): done
+                          └─▶ initiated anew ─┘                            └─▶ proven again, kept, ordered ─▶ the call ends
+    a later try: version read ─▶ as asked: done, what was known of the meter is forgotten
+                      └─▶ looked at again, until its time is over
+
+The meter keeps its blocks, `firmware_deed` which image they are of, so any worker goes on where another ended. Between
+blocks more urgent jobs of the meter are done on the same association, and pauses give other meters their share of the
+segment. Of a call's blocks the first is kept on hes.frames and the others are only counted: an image is the same for
+everybody, and half a million meters' worth of it would be of no use. What the result says is how many went, and how many
+the meter has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.gateway.drivers.dlms_faults import dlms_fault
+from connectors.gateway.drivers.dlms_order import DlmsOrder
+from connectors.gateway.drivers.port import Deed, Found, Installing, Way
+from connectors.gateway.drivers.stepping import Drive, run_steps
+from connectors.gateway.errors import JobError
+from connectors.gateway.session import MeterLink
+from connectors.protocols.dlms import axdr
+from connectors.protocols.dlms.association import Associated
+from connectors.protocols.dlms.client_apdus import Session
+from connectors.protocols.dlms.errors import DlmsError
+from connectors.protocols.dlms.get import Attribute
+from connectors.protocols.dlms.objects.image_transfer import (
+    Image,
+    ImageRefusedError,
+    ImageState,
+    Status,
+    block_count,
+    enable,
+    initiate,
+    order_activation,
+    read_image_state,
+    schedule_activation,
+    transfer_image,
+)
+from connectors.protocols.dlms.objects.reading import read
+from schemas.records import FirmwareManifest, Protocol
+from schemas.signatures import digest
+from streams.runtime.authority.terms import Terms, TermsError, earlier, terms_of
+from streams.runtime.images import ImageError
+
+_TIMES_UP = ("job-expired", "job-timeout")
+_NO_IMAGES = frozenset(("peer-action", "peer-access", "peer-state", "object-shape", "object-value"))
+"""What a meter that takes no images, or not this one, answers with."""
+_ORDERS = 2
+"""How often an activation that left the meter where it was is ordered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What an image is brought over."""
+
+    link: Associated
+    drive: Drive
+    drive_once: Drive
+    way: Way
+    meter: Callable[[], MeterLink | None]
+    """The connection."""
+
+
+def wanted(order: DlmsOrder) -> tuple[Terms, FirmwareManifest]:
+    """What a job asks for, checked against what the registry says of the meter. Raises `JobError`."""
+    if order.images is None:
+        raise JobError("operation-unsupported", "this gateway has no firmware images; nothing was sent to the meter")
+    try:
+        terms = terms_of(order.job.parameters)
+    except TermsError as error:
+        raise JobError("object-invalid", f"{error}; nothing was sent to the meter") from None
+    manifest = order.images.manifest(terms.image)
+    if manifest is None:
+        detail = f"no sound manifest of the image {terms.image[:16]}… is on hes.images: add it with hes firmware add"
+        raise JobError("image-missing", detail)
+    if terms.manifest and terms.manifest != digest(order.images.value(terms.image) or b"").hex():
+        detail = "the image's manifest is another than the one that was approved; ask anew, nothing was sent to the meter"
+        raise JobError("image-invalid", detail, harmless=True)
+    meter = order.meter
+    for fits, what in (
+        (manifest.to_version == terms.version,
+         f"the image makes {manifest.to_version!r}, and the campaign asks for {terms.version!r}"),
+        (manifest.protocol in (Protocol.DLMS, Protocol.UNKNOWN), f"the image is for {manifest.protocol} meters"),
+        (_alike(manifest.vendor, meter.vendor) and _alike(manifest.model, meter.model),
+         f"the image is for {manifest.vendor} {manifest.model}, and the meter is a {meter.vendor} {meter.model}"),
+        (not manifest.templates or meter.template in manifest.templates,
+         f"the image is for meters of the templates {', '.join(manifest.templates)}, the meter's is {meter.template!r}"),
+    ):  # fmt: skip
+        if not fits:
+            raise _unfit(what)
+    return terms, manifest
+
+
+async def install(order: DlmsOrder, line: Line, deed: Deed, found: Found) -> None:
+    """Do the job, over an open association. Raises `JobError`; "firmware-restarting", to be tried again, once the meter was
+    told to activate the image and has gone.
+    """
+    if not isinstance(deed, Installing):
+        raise TypeError("an image without a deed that knows of images")
+    terms, manifest = wanted(order)
+    await deed.recall()
+    found.rows = deed.sent
+    work = _Work(order, line, deed, found, terms, manifest)
+    version = found.before = await work.version()
+    if deed.unsettled:
+        found.before = deed.before
+        await work.look_again(version)
+    elif version == terms.version:
+        found.after, found.detail = version, "the meter had the version before; nothing was sent"
+        order.shapes.renew(order.meter)
+    else:
+        _check_version(terms, manifest, version)
+        await work.bring(version)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One try of a job."""
+
+    order: DlmsOrder
+    line: Line
+    deed: Installing
+    found: Found
+    terms: Terms
+    manifest: FirmwareManifest
+
+    async def version(self) -> str:
+        """The version that is active. Raises `JobError` where the meter does not tell it: then nobody could say afterwards
+        what became of it.
+        """
+        attribute = Attribute(1, self.order.template.pull.firmware, 2)
+        try:
+            value: axdr.Value = await self.line.drive(read(self.line.link, attribute))
+        except DlmsError as error:
+            if error.code not in _NO_IMAGES or _fault(error).retry:
+                raise
+            raise _unfit(
+                f"the meter does not tell its version ({error.detail}): set pull.firmware in its template"
+            ) from error
+        if not isinstance(value, (bytes, str)) or not value:
+            raise _unfit(f"{attribute} holds no text: set pull.firmware in the template to where the version is")
+        return text_of(value)
+
+    async def bring(self, version: str) -> None:
+        """The image into the meter, and what is to follow."""
+        image = await self._image()
+        await self._transfer(image)
+        terms, now, pull = self.terms, self.order.now_ms(), self.order.template.pull
+        self.found.after = "verified"
+        if not terms.installs:
+            self.found.detail = f"{self.deed.progress}, verified; not to be activated"
+        elif terms.activate_at is None or now >= terms.activate_at:
+            await self._activate(version)
+        elif pull.image_activation is None:
+            self.found.detail = f"{self.deed.progress}, verified; to be activated by a later job, when it is time"
+        else:
+            self.deed.permitted()
+            at = terms.activate_at
+            await self._told(schedule_activation(self.line.link, at, self.order.zone, pull.image_activation))
+            self.found.detail = f"{self.deed.progress}, verified; the meter activates it at its time"
+
+    async def look_again(self, version: str) -> None:
+        """The activation was ordered: what came of it?"""
+        deed, terms, pull = self.deed, self.terms, self.order.template.pull
+        deed.heard = version
+        if version == terms.version:
+            deed.known()
+            self.found.after, self.found.detail = version, "activated, and the version read back"
+            self.order.shapes.renew(self.order.meter)
+            return
+        state: ImageState = await self._told(read_image_state(self.line.link, pull.image_transfer))
+        if state.status is Status.ACTIVATION_FAILED:
+            deed.known()
+            self.found.after = version
+            raise _refused("the meter could not activate the image and keeps the one before: ask the vendor")
+        if state.status is Status.VERIFIED and deed.orders < _ORDERS:
+            await self._activate(self.found.before)
+        raise _restarting(f"it still reports {version!r}")
+
+    async def _image(self) -> Image:
+        images = self.order.images
+        if images is None:
+            raise RuntimeError("an image from nowhere")
+        try:
+            data = await asyncio.to_thread(images.data, self.terms.image)
+        except ImageError as error:
+            detail = f"{error.detail}; nothing was sent to the meter"
+            raise JobError(error.code, detail, retry=error.code == "image-missing", harmless=True) from error
+        return Image(self.manifest.identifier, data, self.manifest.vendor_signature or None)
+
+    async def _transfer(self, image: Image) -> None:
+        """Blocks and verification. Initiated anew unless it is known that the meter's blocks are of this very image."""
+        link, obis = self.line.link, self.order.template.pull.image_transfer
+        state: ImageState = await self._told(read_image_state(link, obis))
+        if not (self.deed.begun() or (state.listed(image) and image.signature is not None)):
+            await self.deed.forget()
+            if state.enabled is False:
+                await self._told(enable(link, obis))
+            await self._told(initiate(link, image, obis))
+            await self.deed.keep()
+            state = await self._told(read_image_state(link, obis))
+        count = block_count(image, state.block_size or 0)
+        missing = len(state.missing(count)) if state.status is not Status.VERIFIED else 0
+        blocks = _Blocks(self, count, count - missing, self.deed.gains(missing))
+        blocks.say()
+        steps = transfer_image(link, image, obis, resume=True, around=blocks.around)
+        try:
+            await run_steps(steps, self.line.drive, blocks.rest)
+        except ImageRefusedError as error:
+            await self.deed.forget()
+            raise _refused(error.detail) from error
+        except (DlmsError, JobError) as error:
+            raise self._broken(error, gained=blocks.gains and blocks.sent > 0) from error
+        self.deed.progress = f"{count} of {count} blocks are in the meter"
+
+    async def _activate(self, version: str) -> None:
+        """Order it. Always raises: the meter is looked for later."""
+        deed, job, pull = self.deed, self.order.job, self.order.template.pull
+        if job.deadline is not None and self.order.now_ms() + pull.restart_s * 1_000 >= job.deadline:
+            raise _unfinished(f"{deed.progress}, verified; there is no time left to activate it and to see what comes of it")
+        await deed.intend(version)
+
+        def order() -> Session[None]:
+            deed.still()
+            deed.ordered(pull.restart_s, pull.back_s)
+            yield from order_activation(self.line.link, pull.image_transfer)
+
+        try:
+            await self.line.drive_once(order())
+        except DlmsError as error:
+            if error.code in _NO_IMAGES:
+                deed.known()
+                raise _refused(f"the meter does not activate the image: {error.detail}") from error
+            raise _restarting(error.detail) from error
+        raise _restarting("it was told to")
+
+    async def _told(self, session: Session[Any]) -> Any:
+        """What a session about the image says; its errors as they are for firmware."""
+        try:
+            return await self.line.drive(session)
+        except (DlmsError, JobError) as error:
+            raise self._broken(error, gained=False) from error
+
+    def _broken(self, error: DlmsError | JobError, *, gained: bool) -> JobError:
+        """What stopped a transfer."""
+        fault = _fault(error)
+        progress = self.deed.progress or "no block was sent"
+        if fault.code in _TIMES_UP:
+            return _unfinished(f"{progress}; {fault.detail}")
+        if fault.code in _NO_IMAGES and not fault.retry:
+            return _refused(fault.detail)
+        if fault.retry and fault.code not in _NOT_THE_METERS:
+            detail = f"{progress}; {fault.code}: {fault.detail}"
+            return JobError("firmware-unfinished", detail, retry=True, gained=gained, harmless=fault.harmless)
+        return fault
+
+
+_NOT_THE_METERS = frozenset(("intent-unavailable", "counter-unavailable"))
+
+
+@dataclass(slots=True)
+class _Blocks:
+    """The blocks of one try on their way."""
+
+    work: _Work
+    count: int
+    had: int
+    gains: bool
+    """Whether the try before this one left something in the meter."""
+    sent: int = 0
+    counted: int = 0
+
+    def around(self, session: Session[None]) -> Session[None]:
+        """A block's session: its frames are not kept, but for the first one's."""
+        meter = self.work.line.meter()
+        if meter is not None and self.sent:
+            meter.skips = True
+        try:
+            yield from session
+        finally:
+            if meter is not None:
+                meter.skips = False
+        self.sent += 1
+        self.work.found.rows += 1
+        self.work.deed.sent += 1
+        self.say()
+
+    async def rest(self, seconds: float) -> None:
+        """Between blocks: others first, and as long as their share asks for."""
+        self.work.deed.permitted()
+        way, meter = self.work.line.way, self.work.line.meter()
+        octets = 0 if meter is None else meter.skipped - self.counted
+        self.counted += octets
+        await way.rest(max(seconds, way.spent(octets) if octets else 0.0))
+
+    def say(self) -> None:
+        """How far it is."""
+        self.work.deed.progress = f"{min(self.count, self.had + self.sent)} of {self.count} blocks are in the meter"
+
+
+def text_of(value: bytes | str) -> str:
+    """A version as a meter has it: text, padded or not; else its octets in hex."""
+    if isinstance(value, str):
+        return value.strip("\0 ")
+    stripped = value.strip(b"\0 ")
+    try:
+        text = stripped.decode("ascii")
+    except UnicodeDecodeError:
+        return value.hex()
+    return text if text.isprintable() and text else value.hex()
+
+
+def _check_version(terms: Terms, manifest: FirmwareManifest, version: str) -> None:
+    for allowed in (manifest.from_versions, terms.from_versions):
+        if allowed and version not in allowed:
+            raise _unfit(f"the meter has version {version!r}, and the way leads from {', '.join(allowed)} only")
+    if not terms.downgrade and earlier(terms.version, version):
+        raise _unfit(f"the meter has the later version {version!r}, and the campaign does not say downgrade=yes")
+
+
+def _alike(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
+
+
+def _fault(error: DlmsError | JobError) -> JobError:
+    fault = error if isinstance(error, JobError) else dlms_fault(error)
+    if fault is None:
+        raise error
+    return fault
+
+
+def _unfit(what: str) -> JobError:
+    return JobError("firmware-unfit", f"{what}; nothing was sent", harmless=True)
+
+
+def _refused(what: str) -> JobError:
+    return JobError("firmware-refused", what, harmless=True)
+
+
+def _unfinished(what: str) -> JobError:
+    return JobError("firmware-unfinished", what, harmless=True)
+
+
+def _restarting(why: str) -> JobError:
+    return JobError("firmware-restarting", f"the meter activates the image and restarts: {why}", retry=True)

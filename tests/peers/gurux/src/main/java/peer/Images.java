@@ -1,0 +1,266 @@
+package peer;
+
+import gurux.dlms.GXDLMSConnectionEventArgs;
+import gurux.dlms.GXServerReply;
+import gurux.dlms.ValueEventArgs;
+import gurux.dlms.enums.AccessMode;
+import gurux.dlms.enums.Authentication;
+import gurux.dlms.enums.DataType;
+import gurux.dlms.enums.InterfaceType;
+import gurux.dlms.enums.MethodAccessMode;
+import gurux.dlms.enums.ObjectType;
+import gurux.dlms.enums.SourceDiagnostic;
+import gurux.dlms.objects.GXDLMSAssociationLogicalName;
+import gurux.dlms.objects.GXDLMSClock;
+import gurux.dlms.objects.GXDLMSData;
+import gurux.dlms.objects.GXDLMSImageTransfer;
+import gurux.dlms.objects.GXDLMSObject;
+import gurux.dlms.objects.enums.ImageTransferStatus;
+import gurux.dlms.secure.GXDLMSSecureServer2;
+import java.io.DataInputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.lang.reflect.Field;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.security.MessageDigest;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+
+/**
+ * A meter of gurux.dlms that takes firmware, on TCP with the wrapper; it ends with its input.
+ *
+ * <p>Initiation, blocks, their bitmap and the first one missing are gurux' own; what a method of the standard does beyond (to verify,
+ * to activate, to restart) is written here, as gurux leaves it to whoever has the meter. Arguments: octets of a block; each how many
+ * blocks one is lost the first time it comes, 0 for none; milliseconds that a restart takes. It prints its port; then a line for each
+ * initiation, block, verification (SHA-256 and size of what it holds), activation and connection.
+ */
+public final class Images {
+  private static final GXDLMSImageTransfer IMAGE = new GXDLMSImageTransfer("0.0.44.0.0.255");
+  private static final GXDLMSData VERSION = new GXDLMSData("1.0.0.2.0.255");
+  private static final Set<Long> LOST = ConcurrentHashMap.newKeySet();
+  private static final Set<Socket> OPEN = ConcurrentHashMap.newKeySet();
+  private static long verifiedAt = Long.MAX_VALUE;
+  private static long awayUntil;
+  private static int every;
+  private static int restartMs;
+  private static String name = "";
+
+  private Images() {}
+
+  public static void main(String[] args) throws Exception {
+    IMAGE.setImageBlockSize(Integer.parseInt(args[0]));
+    IMAGE.setImageTransferEnabled(true);
+    every = Integer.parseInt(args[1]);
+    restartMs = Integer.parseInt(args[2]);
+    VERSION.setValue("1.4".getBytes());
+    VERSION.setDataType(2, DataType.OCTET_STRING);
+    ServerSocket listener = new ServerSocket(0, 8, InetAddress.getLoopbackAddress());
+    System.out.println(listener.getLocalPort());
+    Thread thread = new Thread(() -> listen(listener));
+    thread.setDaemon(true);
+    thread.start();
+    while (System.in.read() >= 0) {
+      // until the test closes its end
+    }
+    System.exit(0);
+  }
+
+  private static void listen(ServerSocket listener) {
+    while (true) {
+      try {
+        Socket line = listener.accept();
+        if (System.currentTimeMillis() < awayUntil) {
+          line.close();
+          continue;
+        }
+        OPEN.add(line);
+        System.out.println("connected");
+        Thread thread = new Thread(() -> serve(line));
+        thread.setDaemon(true);
+        thread.start();
+      } catch (IOException error) {
+        error.printStackTrace();
+      }
+    }
+  }
+
+  private static void serve(Socket line) {
+    try (line) {
+      Server meter = new Server();
+      DataInputStream in = new DataInputStream(line.getInputStream());
+      OutputStream out = line.getOutputStream();
+      while (true) {
+        byte[] head = new byte[8];
+        in.readFully(head);
+        byte[] frame = new byte[8 + ((head[6] & 0xFF) << 8 | head[7] & 0xFF)];
+        System.arraycopy(head, 0, frame, 0, 8);
+        in.readFully(frame, 8, frame.length - 8);
+        GXServerReply reply = new GXServerReply(frame);
+        synchronized (IMAGE) {
+          if (System.currentTimeMillis() >= verifiedAt) {
+            verifiedAt = Long.MAX_VALUE;
+            verify();
+          }
+          meter.handleRequest(reply);
+        }
+        if (reply.getReply() != null) {
+          out.write(reply.getReply());
+        }
+        if (awayUntil > System.currentTimeMillis()) {
+          for (Socket other : OPEN) {
+            other.close();
+          }
+        }
+      }
+    } catch (Exception ended) {
+      // the client has left
+    } finally {
+      OPEN.remove(line);
+    }
+  }
+
+  /** The octets that gurux has kept, in order. */
+  private static byte[] held() throws Exception {
+    Field field = GXDLMSImageTransfer.class.getDeclaredField("imageData");
+    field.setAccessible(true);
+    java.io.ByteArrayOutputStream all = new java.io.ByteArrayOutputStream();
+    for (Map.Entry<?, ?> part : new TreeMap<>((Map<?, ?>) field.get(IMAGE)).entrySet()) {
+      all.write((byte[]) part.getValue());
+    }
+    return all.toByteArray();
+  }
+
+  private static void verify() throws Exception {
+    byte[] all = held();
+    String digest = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(all));
+    boolean whole = !IMAGE.getImageTransferredBlocksStatus().contains("0");
+    IMAGE.setImageTransferStatus(
+        whole ? ImageTransferStatus.IMAGE_VERIFICATION_SUCCESSFUL : ImageTransferStatus.IMAGE_VERIFICATION_FAILED);
+    System.out.println("verified " + digest + " " + all.length);
+  }
+
+  /** One association. */
+  private static final class Server extends GXDLMSSecureServer2 {
+    Server() {
+      super(true, InterfaceType.WRAPPER);
+      setMaxReceivePDUSize(1200);
+      getItems().add(new GXDLMSAssociationLogicalName());
+      getItems().add(new GXDLMSClock());
+      getItems().add(VERSION);
+      getItems().add(IMAGE);
+      initialize();
+    }
+
+    @Override
+    protected boolean isTarget(int server, int client) {
+      return server == 1;
+    }
+
+    @Override
+    protected SourceDiagnostic onValidateAuthentication(Authentication authentication, byte[] password) {
+      return SourceDiagnostic.NONE;
+    }
+
+    @Override
+    protected GXDLMSObject onFindObject(ObjectType type, int shortName, String logicalName) {
+      return null;
+    }
+
+    @Override
+    protected AccessMode onGetAttributeAccess(ValueEventArgs arg) {
+      return AccessMode.READ_WRITE;
+    }
+
+    @Override
+    protected MethodAccessMode onGetMethodAccess(ValueEventArgs arg) {
+      return MethodAccessMode.ACCESS;
+    }
+
+    @Override
+    public void onPreGet(ValueEventArgs[] args) {}
+
+    @Override
+    public void onPostGet(ValueEventArgs[] args) {}
+
+    @Override
+    public void onPreRead(ValueEventArgs[] args) {
+      for (ValueEventArgs arg : args) {
+        if (arg.getTarget() instanceof GXDLMSClock clock && arg.getIndex() == 2) {
+          clock.setTime(clock.now());
+        }
+        if (arg.getTarget() == IMAGE && arg.getIndex() == 4) { // gurux keeps the number after the last block that came
+          String status = IMAGE.getImageTransferredBlocksStatus() == null ? "" : IMAGE.getImageTransferredBlocksStatus();
+          int first = status.indexOf('0');
+          int all = status.length();
+          IMAGE.setImageFirstNotTransferredBlockNumber(first < 0 ? all : first);
+        }
+      }
+    }
+
+    @Override
+    public void onPostRead(ValueEventArgs[] args) {}
+
+    @Override
+    protected void onPreWrite(ValueEventArgs[] args) {}
+
+    @Override
+    protected void onPostWrite(ValueEventArgs[] args) {}
+
+    @Override
+    protected void onPreAction(ValueEventArgs[] args) throws Exception {
+      for (ValueEventArgs arg : args) {
+        if (arg.getTarget() != IMAGE) {
+          continue;
+        }
+        List<?> given = arg.getParameters() instanceof List<?> list ? list : List.of();
+        if (arg.getIndex() == 1) {
+          name = new String((byte[]) given.get(0));
+          LOST.clear();
+          IMAGE.setImageActivateInfo(new gurux.dlms.objects.GXDLMSImageActivateInfo[0]);
+          Field data = GXDLMSImageTransfer.class.getDeclaredField("imageData");
+          data.setAccessible(true);
+          ((Map<?, ?>) data.get(IMAGE)).clear();
+          System.out.println("initiated " + name + " " + given.get(1));
+        } else if (arg.getIndex() == 2) {
+          long number = ((Number) given.get(0)).longValue();
+          if (every > 0 && number % every == every - 1 && LOST.add(number)) {
+            arg.setHandled(true); // it says that it has it
+            System.out.println("lost " + number);
+          } else {
+            System.out.println("block " + number);
+          }
+        } else if (arg.getIndex() == 3) {
+          IMAGE.setImageTransferStatus(ImageTransferStatus.IMAGE_VERIFICATION_INITIATED);
+          verifiedAt = System.currentTimeMillis() + 500;
+          arg.setHandled(true);
+        } else if (arg.getIndex() == 4) {
+          byte[] all = held();
+          VERSION.setValue(name.substring(name.indexOf('-') + 1).getBytes());
+          IMAGE.setImageTransferStatus(ImageTransferStatus.IMAGE_ACTIVATION_SUCCESSFUL);
+          awayUntil = System.currentTimeMillis() + restartMs;
+          arg.setHandled(true);
+          System.out.println(
+              "activated " + HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(all)) + " " + all.length);
+        }
+      }
+    }
+
+    @Override
+    protected void onPostAction(ValueEventArgs[] args) {}
+
+    @Override
+    protected void onConnected(GXDLMSConnectionEventArgs info) {}
+
+    @Override
+    protected void onInvalidConnection(GXDLMSConnectionEventArgs info) {}
+
+    @Override
+    protected void onDisconnected(GXDLMSConnectionEventArgs info) {}
+  }
+}
