@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from connectors.cli.asking import DECISIONS
 from connectors.cli.failure import CommandError
 from connectors.cli.output import say
@@ -45,17 +47,24 @@ def decide(
         say(f"  asked by {request.requested_by}: {request.reason}")
         for name, value in request.parameters.items():
             say(f"  {name} = {value}")
-    meters, root = named(case.meters) if case.meters else ((), b"")
-    decision = CommandDecision(
-        id=new_id("CommandDecision", case.id, by.name),
-        command_id=case.id,
-        request_digest=digest(case.request),
+    decision = decision_of(given, case.id, case.request, case.meters, verdict, reason, by.name)
+    watch.send(DECISIONS, case.id, decision, seal(codec, decision, given, by))
+
+
+def decision_of(
+    given: Settings, command_id: str, request: bytes, targets: Sequence[str], verdict: Verdict, reason: str, by: str
+) -> CommandDecision:
+    """A decision made now, on these request bytes and these meters."""
+    meters, root = named(targets) if targets else ((), b"")
+    return CommandDecision(
+        id=new_id("CommandDecision", command_id, by),
+        command_id=command_id,
+        request_digest=digest(request),
         meters=meters,
         environment=given.environment,
         verdict=verdict,
-        decided_by=by.name,
+        decided_by=by,
         decided_at=now_ms(),
         reason=reason,
         target_root=root,
     )
-    watch.send(DECISIONS, case.id, decision, seal(codec, decision, given, by))

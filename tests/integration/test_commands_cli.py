@@ -18,7 +18,7 @@ from connectors.cli.bench.stack import bench_stack, service
 from connectors.cli.failure import CommandError
 from connectors.cli.main import app
 from connectors.local.home import Home
-from schemas.records import AuditEntry, CommandState, Job, Outcome, Register, RegisterReadings
+from schemas.records import AuditEntry, CommandState, Job, Operation, Outcome, Register, RegisterReadings
 from streams.runtime.authority.chain import Link, linked
 from streams.runtime.settings import Settings
 from tests.integration.commands_rig import Rig
@@ -77,13 +77,15 @@ def test_two_people_cut_a_customer_off_and_the_audit_tells(running: tuple[Settin
         (job,) = rig.jobs(command)
         rig.answer(job, outcome=Outcome.DONE, before="connected", after="disconnected")
         rig.state(command, CommandState.DONE)
+        new_keys = _keys_are_changed(shell, rig)
         assert shell.run("freeze", "--reason", "drill", "--as", "alice")[0]["heard"]
         (frozen,) = shell.run("reconnect", "m1", "--reason", "paid", "--as", "alice", code=1)
         assert frozen["code"] == "frozen"
         assert "role-missing" in shell.run("freeze", "--lift", "--reason", "over", "--as", "alice", code=1)[0]["error"]
         assert shell.run("freeze", "--lift", "--reason", "over", "--as", "carol")[0]["heard"]
         listed = shell.run("commands", "list", "--format", "json")
-        assert {row["command"]: row["state"] for row in listed} == {command: "DONE", frozen["command"]: "REJECTED"}
+        states = {command: "DONE", new_keys: "DONE", frozen["command"]: "REJECTED"}
+        assert {row["command"]: row["state"] for row in listed} == states
         _read_on_demand(shell, rig)
     (verdict,) = shell.run("audit", "verify")
     assert verdict["sound"] is True
@@ -103,6 +105,20 @@ def test_two_people_cut_a_customer_off_and_the_audit_tells(running: tuple[Settin
     last = rig.records("hes.audit", AuditEntry)[-1]
     assert last == linked(last, Link(entries[-1].sequence, entries[-1].hash))
     rig.close()
+
+
+def _keys_are_changed(shell: Shell, rig: Rig) -> str:
+    """Asked by one, approved by a supervisor and by nobody else; the command's id."""
+    (asked,) = shell.run("meters", "keys", "rotate", "m1", "--keys", "ek,ak", "--reason", "yearly", "--as", "alice")
+    command = str(asked["command"])
+    assert asked["state"] == "AWAITING_APPROVAL"
+    assert shell.run("approve", command, "--as", "bob", code=1)[0]["code"] == "role-missing"
+    assert shell.run("approve", command, "--as", "carol")[0]["state"] == "SENT"
+    (job,) = rig.jobs(command)
+    assert (job.operation, job.parameters, job.meter_id) == (Operation.ROTATE_KEY, {"keys": "ek,ak"}, "m1")
+    rig.answer(job, outcome=Outcome.DONE, before="ek 1c9b8898", after="ek 06b1af0b")
+    rig.state(command, CommandState.DONE)
+    return command
 
 
 def _read_on_demand(shell: Shell, rig: Rig) -> None:

@@ -13,8 +13,8 @@ import typer
 
 # In the order in which `hes --help` shows them: what a newcomer needs first.
 _ALL = (
-    "demo", "local", "run", "topology", "meters", "schedules", "read", "commands", "freeze", "operators", "sign", "audit",
-    "probe", "decode", "replay", "tail", "dead_letters", "query", "bench", "doctor",
+    "demo", "local", "run", "topology", "meters", "schedules", "read", "commands", "freeze", "firmware", "operators", "sign",
+    "audit", "probe", "decode", "replay", "tail", "dead_letters", "reconcile", "query", "bench", "doctor",
 )  # fmt: skip
 _ALONE = ("probe",)
 

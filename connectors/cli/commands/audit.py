@@ -1,4 +1,4 @@
-"""`hes audit`: who did what, and that nothing of it was changed since."""
+"""`hes audit`: who did what, and that nothing of it was changed since; a chain for each service that writes one."""
 
 from __future__ import annotations
 
@@ -21,35 +21,45 @@ audit = typer.Typer(help="The audit chain: who did what, chained by hash.", no_a
 @audit.command()
 def verify(
     expect: Annotated[
-        str, typer.Option(help="SEQUENCE:HASH noted earlier: finds also a chain that was written anew as a whole")
-    ] = "",
+        list[str] | None,
+        typer.Option(help="SEQUENCE:HASH noted earlier, CHAIN:SEQUENCE:HASH of a named chain: finds also one written anew"),
+    ] = None,
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
-    """Walk the whole chain, and name the first record that was altered, left out, put in or replaced; exit code 1 then.
+    """Walk every chain, and name the first record that was altered, left out, put in or replaced; exit code 1 then.
 
-    Note the head that it prints somewhere else: whoever can write the whole topic anew cannot change your note.
+    Note the heads that it prints somewhere else: whoever can write the whole topic anew cannot change your note.
     """
-    from streams.runtime.authority.chain import START, Break, walk  # noqa: PLC0415
+    from streams.runtime.authority.chain import START, Break, Link, walk_all  # noqa: PLC0415
 
-    wanted = _expected(expect)
+    wanted = [_expected(text) for text in expect or ()]
     reader = _Reader()
-    at, found, agrees = START, None, wanted is None
-    for step in walk(reader.entries()):
+    # The chain of commands is told even where nothing is on it.
+    ends: dict[str, Link] = {"": START}
+    found: Break | None = None
+    agrees: set[tuple[str, int, bytes]] = set()
+    for chain, step in walk_all(reader.entries()):
         if isinstance(step, Break):
             found = step
             break
-        at = step
-        if wanted is not None and step.sequence == wanted[0]:
-            agrees = step.hash == wanted[1]
-    what = reader.fault or (found.what if found is not None else "")
-    if not what and not agrees:
-        what = f"entry {wanted[0] if wanted else 0} is not the one that was noted: the chain was written anew, or cut short"
-    row: dict[str, Any] = {"sound": not what, "entries": at.sequence, "head": f"{at.sequence}:{at.hash.hex()}"}
-    if what:
-        row |= {"broken_at": at.sequence + 1, "offset": reader.offset, "what": what}
-    emit([row], format)
-    if what:
-        say(f"[red]the chain does not hold[/] at offset {reader.offset} of {TOPIC}: {what}")
+        ends[chain] = step
+        if (chain, step.sequence, step.hash) in wanted:
+            agrees.add((chain, step.sequence, step.hash))
+    faults = {"": reader.fault} if reader.fault else {} if found is None else {found.chain: found.what}
+    for chain, sequence, digest in wanted:
+        if not faults and (chain, sequence, digest) not in agrees:
+            faults[chain] = f"entry {sequence} is not the one that was noted: the chain was written anew, or cut short"
+    rows: list[dict[str, Any]] = []
+    for chain in sorted(ends.keys() | faults.keys()):
+        at, what = ends.get(chain, START), faults.get(chain, "")
+        head = f"{chain}:{at.sequence}:{at.hash.hex()}" if chain else f"{at.sequence}:{at.hash.hex()}"
+        row: dict[str, Any] = {"chain": chain or "commands", "sound": not what, "entries": at.sequence, "head": head}
+        if what:
+            row |= {"broken_at": at.sequence + 1, "offset": reader.offset, "what": what}
+        rows.append(row)
+    emit(rows, format)
+    for chain, what in faults.items():
+        say(f"[red]the chain {chain or 'of commands'} does not hold[/] at offset {reader.offset} of {TOPIC}: {what}")
         raise typer.Exit(DONE_WITH_FAILURES)
 
 
@@ -65,7 +75,8 @@ def list_(
     for entry in _Reader().entries():
         if subject in ("", entry.subject) and (entry.code or not refused):
             row = row_of(entry)
-            rows.append({name: row[name] for name in ("sequence", "at", "actor", "action", "subject", "code", "detail")})
+            names = ("chain", "sequence", "at", "actor", "action", "subject", "code", "detail")
+            rows.append({name: row[name] for name in names})
     emit(rows[-last:] if last else rows, format, empty="the chain has no such entries")
 
 
@@ -91,12 +102,12 @@ class _Reader:
             yield record
 
 
-def _expected(text: str) -> tuple[int, bytes] | None:
-    if not text:
-        return None
-    sequence, _, digest = text.partition(":")
+def _expected(text: str) -> tuple[str, int, bytes]:
+    """Chain, sequence and hash of a head as it was printed."""
+    head, _, digest = text.rpartition(":")
+    chain, _, sequence = head.rpartition(":")
     try:
-        return int(sequence), bytes.fromhex(digest)
+        return chain, int(sequence), bytes.fromhex(digest)
     except ValueError:
         raise usage(
             f"--expect {text[:40]!r} is not SEQUENCE:HASH", "give the head as `hes audit verify` printed it"

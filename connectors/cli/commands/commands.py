@@ -12,7 +12,7 @@ from connectors.cli import context
 from connectors.cli.failure import DONE_WITH_FAILURES, CommandError
 from connectors.cli.options import AsOption, KeyOption
 from connectors.cli.output import Format, FormatOption, dumps, emit, row_of, say
-from schemas.records import CommandAck, CommandRequest, CommandState, Operation, Verdict
+from schemas.records import CampaignState, CommandAck, CommandRequest, CommandState, Operation, Verdict
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="meters, by id")]
 Reason = Annotated[str, typer.Option(help="why; it is on the audit chain")]
@@ -22,7 +22,9 @@ Transformer = Annotated[list[str] | None, typer.Option("--transformer", help="â€
 Feeder = Annotated[list[str] | None, typer.Option("--feeder", help="â€¦ below a feeder")]
 Wait = Annotated[bool, typer.Option("--wait", help="until it has ended; else until it is sent, or waits for a decision")]
 Timeout = Annotated[float, typer.Option(min=1, help="seconds to wait at most")]
-Command = Annotated[str, typer.Argument(metavar="COMMAND", help="the command's id, or as much of it as no other has")]
+Command = Annotated[
+    str, typer.Argument(metavar="COMMAND", help="its id (a campaign's too), or as much of it as no other has")
+]
 _SETTLE_S = 1.0
 _PAUSES = (CommandState.AWAITING_APPROVAL, CommandState.SENT)
 _BAD_ENDS = {CommandState.REJECTED, CommandState.FAILED, CommandState.EXPIRED, CommandState.OUTCOME_UNKNOWN}
@@ -45,7 +47,7 @@ def disconnect(
 ) -> None:
     """Ask for the supply of meters to be cut off. Another meter operator must approve it; nobody does that alone."""
     who = (ids, group, segment, transformer, feeder)
-    _ask(Operation.DISCONNECT, who, reason, operator, key, wait, timeout, format)
+    ask_for(Operation.DISCONNECT, who, reason, operator, key, wait, timeout, format)
 
 
 def reconnect(
@@ -64,7 +66,9 @@ def reconnect(
 ) -> None:
     """Bring the supply of meters back, or arm them so that the customer can."""
     who = (ids, group, segment, transformer, feeder)
-    _ask(Operation.ARM_FOR_RECONNECTION if arm else Operation.RECONNECT, who, reason, operator, key, wait, timeout, format)
+    ask_for(
+        Operation.ARM_FOR_RECONNECTION if arm else Operation.RECONNECT, who, reason, operator, key, wait, timeout, format
+    )
 
 
 def approve(
@@ -76,7 +80,7 @@ def approve(
     timeout: Timeout = 120,
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
-    """Approve a command that somebody else asked for: exactly this request, for exactly these meters, here."""
+    """Approve a command or a firmware campaign that somebody else asked for: exactly this request and these meters, here."""
     _decide(command, Verdict.APPROVE, reason, operator, key, wait, timeout, format)
 
 
@@ -112,6 +116,7 @@ def list_(
 ) -> None:
     """List the commands on the books, the latest last."""
     from connectors.cli.asking import standing  # noqa: PLC0415
+    from connectors.cli.firmware.standing import campaigns  # noqa: PLC0415
     from connectors.cli.watching import encoded  # noqa: PLC0415
     from streams.runtime.clock import iso  # noqa: PLC0415
 
@@ -135,6 +140,21 @@ def list_(
                     "code": status.code,
                 }
             )
+    if waiting:
+        rows += [
+            {
+                "command": each.campaign.id,
+                "state": CommandState.AWAITING_APPROVAL,
+                "operation": Operation.FIRMWARE_TRANSFER,
+                "meters": f"{each.campaign.meters} meters: `hes firmware status {each.campaign.id}`",
+                "requested_by": each.request(codec).requested_by,
+                "reason": each.request(codec).reason,
+                "received": iso(each.campaign.received_at),
+                "code": each.campaign.code,
+            }
+            for each in campaigns(given, codec).all()
+            if each.campaign.state is CampaignState.DRAFT
+        ]
     emit(rows, format, empty="no commands on the books; `hes disconnect`, `hes reconnect` and `hes read` ask for some")
 
 
@@ -180,7 +200,7 @@ _LETTERS = {
 }
 
 
-def _ask(
+def ask_for(
     operation: Operation,
     who: tuple[list[str] | None, ...],
     reason: str,
@@ -189,7 +209,9 @@ def _ask(
     wait: bool,
     timeout: float,
     format: Format | None,  # noqa: A002 - the option's name
+    parameters: dict[str, str] | None = None,
 ) -> None:
+    """Write a signed request and follow it. `who`: meters, groups, segments, transformers, feeders."""
     from connectors.cli.asking import ACKS, ask, follow, request_of, target_of  # noqa: PLC0415
     from connectors.cli.signing import person  # noqa: PLC0415
     from connectors.cli.watching import Watch, encoded  # noqa: PLC0415
@@ -203,7 +225,7 @@ def _ask(
     given, by = context.settings(), person(operator, key)
     codec = encoded(given)
     with Watch(given, [ACKS], codec) as watch:
-        request = request_of(given, by.name, operation, target, reason=reason)
+        request = request_of(given, by.name, operation, target, reason=reason, parameters=parameters or {})
         ask(watch, given, codec, request, by)
         _until(follow(watch, request.id, target.meters, timeout, None if wait else _SETTLE_S), wait, format)
 
@@ -219,13 +241,19 @@ def _decide(
     format: Format | None,  # noqa: A002 - the option's name
 ) -> None:
     from connectors.cli.asking import ACKS, follow, one, standing  # noqa: PLC0415
+    from connectors.cli.commands.campaigns import steer  # noqa: PLC0415
     from connectors.cli.deciding import decide  # noqa: PLC0415
+    from connectors.cli.firmware.standing import campaigns  # noqa: PLC0415
     from connectors.cli.signing import person  # noqa: PLC0415
     from connectors.cli.watching import Watch, encoded  # noqa: PLC0415
 
     given, by = context.settings(), person(operator, key)
     codec = encoded(given)
-    found = one(standing(given, codec), command)
+    known = standing(given, codec)
+    if not any(name.startswith(command) for name in known) and campaigns(given, codec).named(command):
+        steer(command, verdict, reason, operator, key, format)
+        return
+    found = one(known, command)
     case = found[0]
     with Watch(given, [ACKS], codec) as watch:
         decide(watch, given, codec, found, verdict, reason, by)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -22,12 +23,16 @@ def up(format: FormatOption = None) -> None:  # noqa: A002 - the option's name
     """Start the stack and leave it running; a second start uses what is there, data included."""
     from connectors.cli import context  # noqa: PLC0415
     from connectors.cli.commands.topology import apply_to  # noqa: PLC0415
+    from connectors.cli.keystore import key_store  # noqa: PLC0415
     from connectors.local.stack import LocalStack  # noqa: PLC0415
 
     with failures_named():
         stack = LocalStack()
         stack.up(say, detach=True)
-    apply_to(context.settings(), replication=1)
+    given = context.settings()
+    apply_to(given, replication=1)
+    if given.gateway.key_file and not Path(given.gateway.key_file).exists():
+        key_store(given)  # an empty one: a gateway without keys still reads what needs none
     _show(stack.status(), format)
 
 

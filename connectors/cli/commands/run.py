@@ -24,6 +24,7 @@ class Service(StrEnum):
     GAPS = "gaps"
     COMMANDS = "commands"
     FOLLOWUP = "followup"
+    FIRMWARE = "firmware"
 
 
 _MODULES = {
@@ -36,6 +37,7 @@ _MODULES = {
     Service.GAPS: "streams.gaps.service",
     Service.COMMANDS: "streams.commands.service",
     Service.FOLLOWUP: "streams.followup.service",
+    Service.FIRMWARE: "streams.firmware.service",
 }
 
 
