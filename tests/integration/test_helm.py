@@ -35,7 +35,7 @@ FULL = {
     "relay": {"secret": "hes-relay"},
     "secretEnv": {"HES_REGISTRY__URL": {"secret": "hes-registry", "key": "url"}},
     "topologyJob": {"secretEnv": {"HES_KAFKA__SASL_USERNAME": {"secret": "kafka-admin", "key": "user"}}},
-    "monitoring": {"podMonitor": True, "labels": {"release": "prometheus"}},
+    "monitoring": {"podMonitor": True, "rules": True, "dashboards": True, "labels": {"release": "prometheus"}},
     "networkPolicy": {"metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
     "defaults": {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"operator": "Exists"}]},
     "services": {

@@ -134,7 +134,7 @@ class Stage:
         self.say(f"starting {', '.join(SERVICES)}")
         environ = {**doors.environ(), "HES_GATEWAY__TEMPLATES_DIR": gateway.templates_dir}
         for name in SERVICES:
-            self.services[name] = self._new_service(name, environ if name == "gateway" else {})
+            self.services[name] = self.new_service(name, environ if name == "gateway" else {})
             self.services[name].start()
         for child in self.services.values():
             self.wait_ready(child)
@@ -191,7 +191,8 @@ class Stage:
         argv += ["--home", str(home), "--hold", "--c12-share", str(self.scale.c12_share), *doors.arguments()]
         return Child("fleet", process.Command([*argv, *self.scale.extra]), self.home.log("demo-fleet"))
 
-    def _new_service(self, name: str, more: Mapping[str, str]) -> Child:
+    def new_service(self, name: str, more: Mapping[str, str]) -> Child:
+        """A process of a service on this stage, to be started; `more` goes into its environment."""
         port = free_port(socket.SOCK_STREAM)
         environ = (
             context.addresses(self.settings) | {"HES_HEALTH__PORT": str(port), "HES_KAFKA__INSTANCE_ID": "demo"} | dict(more)
