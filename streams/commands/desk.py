@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.codec import CodecError, expect
-from schemas.records import CommandDecision, CommandRequest, CommandState, JobResult, Verdict
+from schemas.records import CommandDecision, CommandRequest, CommandState, JobResult, Operation, Verdict
 from schemas.signatures import digest
 from streams.commands.case import Case
 from streams.commands.machine import Machine, because
@@ -13,10 +13,14 @@ from streams.runtime.authority import refusals
 from streams.runtime.authority.kinds import cuts
 from streams.runtime.authority.refusals import Pending, Refusal, RefusedError
 from streams.runtime.authority.targets import Place
-from streams.runtime.authority.verify import Around, Asked, Scope, check_fresh, examine, judge, vote
+from streams.runtime.authority.verify import Around, Asked, Scope, check_fresh, examine, judge, verify_decided, vote
 
 _LARGEST_CASE = 700_000
 """Octets of meter ids, below what one Kafka record holds."""
+DOUBTFUL = frozenset(refusals.CODES) - {"frozen", "protected", "outside-hours"}
+"""What a gateway refuses and does not keep: the job is refused again, as long as it holds, and not for ever."""
+_MOST_DOUBTED = 50
+_MOST_CAMPAIGNS, _LONGEST_ID = 1_000, 200
 
 
 class Desk(Machine):
@@ -43,6 +47,8 @@ class Desk(Machine):
 
     def request(self, value: bytes | None) -> None:
         """A record of hes.commands."""
+        if self._is_campaign(value):
+            return
         now = self._clock.now_ms()
         try:
             asked = examine(self._around, value, now)
@@ -73,6 +79,8 @@ class Desk(Machine):
         try:
             decision = _decision(self._around, value)
             name, case = decision.decided_by, self._cases.get(decision.command_id)
+            if case is None and decision.command_id in self._campaigns:
+                return
             case = _known(case, decision)
             asked = examine(self._around, case.asked.value, now)
             found = vote(self._around, asked, value, self._scope(case), now)
@@ -90,21 +98,66 @@ class Desk(Machine):
 
     def result(self, result: JobResult, value: bytes) -> None:
         """A job's result, of whatever job. One that was not issued here, or is known, changes nothing."""
+        if result.operation is Operation.FIRMWARE_TRANSFER:
+            return
+        if not self._end_job(result, value):
+            if result.caused_by in self._open and result.code in DOUBTFUL:
+                self._doubted = [*self._doubted, (result, value)][-_MOST_DOUBTED:]
+            self._refused(result, value)
+
+    def _is_campaign(self, value: bytes | None) -> bool:
+        """Whether a request is for `streams/firmware` to judge. Decisions on it pass by, too; that it is none of ours is
+        all that is remembered, and only of the latest: whoever floods the topic makes no more of it than noise on the chain.
+        """
+        try:
+            request = expect(self._around.codec.decode(value), CommandRequest)
+        except CodecError:
+            return False
+        if request.operation is not Operation.FIRMWARE_TRANSFER:
+            return False
+        if len(request.id) <= _LONGEST_ID and request.id not in self._campaigns:
+            self._campaigns = [*self._campaigns, request.id][-_MOST_CAMPAIGNS:]
+        return True
+
+    def _look_again(self) -> None:
+        """At refusals that were not believed: a gateway may know a moment earlier who was revoked."""
+        doubted, self._doubted = self._doubted, []
+        for result, value in doubted:
+            if result.caused_by in self._open and not self._end_job(result, value):
+                self._doubted.append((result, value))
+
+    def _end_job(self, result: JobResult, value: bytes) -> bool:
+        """End the job that a result is of; false, and nothing has changed, where there is none that it could end."""
         case = self._cases.get(result.caused_by)
         index = None if case is None else case.index(result.meter_id)
         if case is None or index is None or result.job_id != case.job_id(result.meter_id, result.attempt):
-            self._refused(result, value)
-            return
+            return False
         event = OUTCOMES.get(result.outcome)
         moved = None if event is None else step(case.job(index), event)
-        if moved is None:
-            self._refused(result, value)
-            return
+        if moved is None or not self._is_believed(case, index, result):
+            return False
         case.set_job(index, moved[0])
         self._touched[case.id] = case
         if result.code and not case.code:
             case.code, case.detail = result.code, f"meter {result.meter_id}: {result.detail}"
         self._finish(case, Why("hes-gateway", digest=digest(value), result=result if case.meter_id else None))
+        return True
+
+    def _is_believed(self, case: Case, index: int, result: JobResult) -> bool:
+        """Whether what a job was refused for holds for the command.
+
+        Whoever can write to a jobs topic can give a copy of a job other decisions and have it refused. So what the gateway
+        does not keep, and the job itself may therefore still be done in spite of, must hold for the decisions in the books
+        too; and what may have been done already it does not undo.
+        """
+        if result.code not in DOUBTFUL:
+            return True
+        place = self._meters.get(result.meter_id)
+        if place is None or case.job(index) is CommandState.OUTCOME_UNKNOWN:
+            return False
+        scope = Scope((place,), whole=False, proof=self._jobs.proof(case, index))
+        found = verify_decided(self._around, case.asked.value, case.decisions, scope, self._clock.now_ms())
+        return isinstance(found, Refusal) and found.code == result.code
 
     def _refused(self, result: JobResult, value: bytes) -> None:
         """A job that no command issued, or issued once and not again: what the gateway refused it for is on the chain."""

@@ -36,7 +36,7 @@ class Jobs:
             caused_by=case.id,
             request=case.asked.value if proven else b"",
             decisions=tuple(case.decisions) if proven else (),
-            target_proof=self._proof(case, index) if proven else (),
+            target_proof=self.proof(case, index) if proven else (),
         )
 
     def deadline(self, case: Case, network: Network, now_ms: int, *, urgent: bool) -> int:
@@ -46,7 +46,8 @@ class Jobs:
         seconds: float = getattr(self._deadlines, network.lower())
         return min(case.asked.expires, now_ms + round(seconds * 1000))
 
-    def _proof(self, case: Case, index: int) -> tuple[bytes, ...]:
+    def proof(self, case: Case, index: int) -> tuple[bytes, ...]:
+        """The way from a meter to the root that decisions on a long target name."""
         if len(case.meters) <= LISTED:
             return ()
         if self._proofs is None or self._proofs[0] != case.id:

@@ -16,8 +16,8 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas.codec import CodecError
-from schemas.records import AuditEntry, CommandCase, CommandLedger, CommandStatus
-from schemas.signatures import entry_hash
+from schemas.records import AuditEntry, CommandCase, CommandLedger, CommandStatus, Job, Record
+from schemas.signatures import Signer, entry_hash, signed
 from streams.commands.output import AUDIT, STATES, Out
 from streams.runtime import metrics
 from streams.runtime.authority.chain import Link, link_of
@@ -44,8 +44,9 @@ class FencedError(TemporaryError):
 class Ledger:
     """Open from its making until `close`, or until anything fails: then it is of no use any more."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, signer: Signer | None = None) -> None:
         self._runtime = runtime
+        self._signer = signer
         self._log = structlog.get_logger("ledger")
         kafka = runtime.settings.kafka
         config: dict[str, Any] = {
@@ -140,7 +141,7 @@ class Ledger:
             end, start = start, max(low, start - _LOOK_BACK)
             entries = [self._decoded(message) for message in self._span(AUDIT, start, end)]
             for entry in reversed(entries):
-                if not isinstance(entry, AuditEntry) or entry_hash(entry) != entry.hash:
+                if not isinstance(entry, AuditEntry) or entry.chain or entry_hash(entry) != entry.hash:
                     continue
                 if not known.sequence or link_of(entry) == known:
                     return link_of(entry)
@@ -157,7 +158,7 @@ class Ledger:
         if record is not None:
             at = getattr(record, "at", 0) or self._runtime.clock.now_ms()
             headers = headers_of(record, source=self._runtime.service, at_ms=at, parent=out.parent)
-        value = None if record is None else self._runtime.codec.encode(record)
+        value = None if record is None else self._encoded(record)
         until = self._runtime.clock.monotonic() + _PATIENCE_S
         while True:
             try:
@@ -168,6 +169,13 @@ class Ledger:
                 self._producer.poll(0.1)
             else:
                 return
+
+    def _encoded(self, record: Record) -> bytes:
+        """A record's value; the job of a command that acts is released by a signature, where there is a key for it."""
+        runtime = self._runtime
+        if self._signer is not None and isinstance(record, Job) and record.request:
+            return signed(runtime.codec, record, runtime.settings.environment, self._signer)
+        return runtime.codec.encode(record)
 
     def _span(self, topic: str, start: int, end: int) -> list[Message]:
         return [message for message in self.all(topic, start) if (message.offset() or 0) < end]

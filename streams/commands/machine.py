@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from schemas.records import CommandCase, CommandLedger, CommandState, CommandStatus, Record, Target
+from schemas.records import CommandCase, CommandLedger, CommandState, CommandStatus, JobResult, Record, Target
 from schemas.signatures import digest
 from streams.commands.case import Case
 from streams.commands.issue import Jobs
@@ -55,8 +55,10 @@ class Machine(ABC):
         self._queued: dict[str, Case] = {}
         self._touched: dict[str, Case] = {}
         self._openings = Openings()
+        self._campaigns: list[str] = []
         self._tokens, self._filled_at = 0.0, clock.monotonic()
         self._looked_at = self._swept_at = 0
+        self._doubted: list[tuple[JobResult, bytes]] = []
         self.paper = Paper(clock.now_ms, link)
         self._actions: dict[Action, Callable[[Case], None]] = {
             Action.JUDGE: self._judge,
@@ -82,7 +84,7 @@ class Machine(ABC):
             elif isinstance(record, CommandStatus):
                 states[record.id] = record
             elif isinstance(record, CommandLedger):
-                self._openings = Openings(record.openings)
+                self._openings, self._campaigns = Openings(record.openings), list(record.campaigns)
         for name in cases.keys() & states.keys():
             asked = replace(recall(self._around, cases[name].request), expires=cases[name].expires)
             case = self._cases[name] = Case.restored(asked, cases[name], states[name])
@@ -105,6 +107,7 @@ class Machine(ABC):
                 self._queued[case.id] = self._queued.pop(case.id)
         if now - self._looked_at >= _LOOK_MS:
             self._looked_at = now
+            self._look_again()
             for case in list(self._open.values()):
                 self._look_at_the_clock(case, now)
         if now - self._swept_at >= _SWEEP_MS:
@@ -117,12 +120,18 @@ class Machine(ABC):
             self.paper.put(STATES, f"status/{case.id}", case.as_status())
         self._touched.clear()
         link = self.paper.link
-        ledger = CommandLedger(positions, link.sequence, link.hash, self._openings.counts(), self._clock.now_ms())
+        ledger = CommandLedger(
+            positions, link.sequence, link.hash, self._openings.counts(), self._clock.now_ms(), tuple(self._campaigns)
+        )
         self.paper.put(STATES, "ledger", ledger)
 
     @abstractmethod
     def _judge(self, case: Case) -> None:
         """Hold a command that was just taken against the policy, and take the step that follows."""
+
+    @abstractmethod
+    def _look_again(self) -> None:
+        """See to results that could not be used when they came."""
 
     def _step(self, case: Case, event: Event, why: Why) -> bool:
         """Take a step, say so, and do what follows. False where the table has none: nothing has changed then."""

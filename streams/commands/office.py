@@ -16,6 +16,7 @@ from schemas.codec import CodecError
 from schemas.ids import event_id
 from schemas.records import AuditEntry, CommandLedger, DeadLetter, JobResult, Record
 from schemas.registry import RegistryError
+from schemas.signatures import Signer
 from streams.commands.desk import Desk
 from streams.commands.ledger import Ledger
 from streams.commands.machine import Meters
@@ -41,14 +42,16 @@ _ORDER = {OPERATORS: 0, CONTROLS: 1, EVENTS: 2, COMMANDS: 3, DECISIONS: 4}
 class Office:
     """Open from its making; whatever fails, it is closed and another is opened."""
 
-    def __init__(self, runtime: Runtime, meters: Meters, policy: Policy, roots: tuple[bytes, ...]) -> None:
+    def __init__(
+        self, runtime: Runtime, meters: Meters, policy: Policy, roots: tuple[bytes, ...], signer: Signer | None = None
+    ) -> None:
         self._runtime = runtime
         self._codec = runtime.codec
         self._log = structlog.get_logger("office")
         environment = runtime.settings.environment
         operators = Operators(runtime.codec, environment, roots)
         controls = Controls(runtime.codec, environment, operators, policy)
-        self._ledger = Ledger(runtime)
+        self._ledger = Ledger(runtime, signer)
         self._inputs: Consumer | None = None
         self._written_at = runtime.clock.monotonic()
         try:

@@ -19,6 +19,7 @@ from streams.runtime.kafka import new_consumer
 from streams.runtime.meters import MeterDirectory, MetersFollower
 from streams.runtime.service import Runtime
 from streams.runtime.settings import Settings
+from streams.runtime.signing_key import load_signing_key
 
 _PAUSE_S = 1.0
 _COMMIT_S = 1.0
@@ -35,6 +36,9 @@ class Service:
             self._policy = load_policy(runtime.settings.commands.policy_file)
         except (ValueError, PolicyError) as error:
             raise FatalError(f"commands.root_key or commands.policy_file is wrong: {error}") from error
+        own = runtime.settings.commands
+        secret = own.release_key_passphrase.get_secret_value()
+        self._signer = load_signing_key(own.release_key_file, secret, "commands.release_key_file")
         if not self._roots:
             self._log.warning("no-root-key", reason="nobody is an operator, so nothing that changes a meter is done")
         self._meters = MeterDirectory()
@@ -82,7 +86,7 @@ class Service:
             if self._office is not None:
                 self._office.turn()
             elif self._runtime.clock.monotonic() >= self._rests_until:
-                self._office = Office(self._runtime, self._meters, self._policy, self._roots)
+                self._office = Office(self._runtime, self._meters, self._policy, self._roots, self._signer)
                 metrics.COMMANDS_LEADS.set(1)
         except FencedError as error:
             # Whoever fenced us leads, or believes so: who is right is known once the group has settled.

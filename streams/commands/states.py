@@ -78,6 +78,7 @@ TABLE: Mapping[State, Mapping[Event, Step]] = {
     State.OUTCOME_UNKNOWN: {
         Event.DONE: (State.DONE, Action.CLOSE),
         Event.FAILED: (State.FAILED, Action.CLOSE),
+        Event.OVERDUE: (State.EXPIRED, Action.CLOSE),
     },
     State.REJECTED: {},
     State.CANCELLED: {},

@@ -2,7 +2,8 @@
 
     hes.alarms ─────────────┐                          ┌─▶ hes.jobs.urgent   reads and pings
     hes.readings.registers ─┼─▶ core, clock ─▶ service ┼─▶ hes.commands      a clock to be set, signed
-    hes.meters (who hangs where)                       └─▶ hes.events.urgent alarms for people
+    hes.command-acks ───────┘                          └─▶ hes.events.urgent alarms for people
+    hes.meters (who hangs where)
 
 `policy` is what follows what (YAML, `policy_file`), `core` decides on alarms, `clock` on clocks, `budgets` holds storms off,
 `outputs` makes the records, `signer` keeps the key: all pure but for that. `service` reads and writes.

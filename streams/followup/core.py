@@ -16,10 +16,10 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Protocol
 
-from schemas.records import Alarm, Network, Record, Target
+from schemas.records import Alarm, CommandAck, CommandState, Network, Record, Target
 from streams.followup.budgets import Area, Budgets
 from streams.followup.errors import TABLE
-from streams.followup.outputs import EVENTS, JOBS, job_of, storm_alarm
+from streams.followup.outputs import EVENTS, JOBS, job_id, job_of, storm_alarm, unanswered_alarm
 from streams.followup.policy import Act, Policy, Rule
 from streams.runtime.meters import Known
 
@@ -28,6 +28,7 @@ _SWEEP_MS = 60_000
 _MOST_PENDING = 100_000
 _LOGS = ("7/", "table/74", "table/76")
 """What alarms are from that somebody read out of a log."""
+_ENDED = (CommandState.DONE, CommandState.FAILED, CommandState.EXPIRED)
 Output = tuple[str, str, Record]
 """Topic, key and record."""
 Key = tuple[str, str, int]
@@ -65,6 +66,8 @@ class Core:
         self._pending: list[tuple[int, int, Rule, str, Alarm]] = []
         self._order = count()
         self._storms: set[tuple[Area, int]] = set()
+        self._asked: dict[str, tuple[Rule, int]] = {}
+        """Pings by job id whose answer is waited for, with until when."""
         self._swept_at = 0
         self.tally = Tally()
 
@@ -100,19 +103,39 @@ class Core:
             if place is None or not place.lives:
                 self._pass(rule, "unknown", known=False)
                 continue
-            for name in self._sample(rule, place, alarm) if rule.act is Act.PING_NEIGHBOURS else (meter_id,):
+            for name in self._whom(rule, place, alarm):
                 outputs += self._job(rule, name, alarm, now)
         if now - self._swept_at >= _SWEEP_MS:
             self._swept_at = now
             self._done = {key: until for key, until in self._done.items() if until > now}
             self._counts = {key: each for key, each in self._counts.items() if each[1] > now}
+            self._asked = {job: each for job, each in self._asked.items() if each[1] > now}
             self._storms = {storm for storm in self._storms if storm[1] >= now // _STORM_MS - 1}
         return outputs
 
     def acted(self, until: int) -> None:
         """What waited and was due by then was written by whoever was here before."""
         while self._pending and self._pending[0][0] <= until:
-            heappop(self._pending)
+            _, _, rule, meter_id, alarm = heappop(self._pending)
+            place = self._meters.get(meter_id)
+            for name in [] if place is None else self._whom(rule, place, alarm):
+                self._ask(rule, name, alarm)
+
+    def told(self, ack: CommandAck) -> list[Output]:
+        """What follows what became of a job: an alarm where a ping was not answered and its rule wants one."""
+        rule, _ = self._asked.get(ack.job_id, (None, 0))
+        if rule is None or rule.unanswered is None or ack.state not in _ENDED:
+            return []
+        del self._asked[ack.job_id]
+        place = self._meters.get(ack.meter_id)
+        if place is None or ack.state is CommandState.DONE:
+            return []
+        return [(EVENTS, ack.meter_id, unanswered_alarm(rule.unanswered, ack, place, rule))]
+
+    @property
+    def waits(self) -> bool:
+        """Whether what became of some job matters."""
+        return bool(self._asked)
 
     def take_tally(self) -> Tally:
         """What became of alarms since the last call."""
@@ -137,6 +160,8 @@ class Core:
             self._pass(rule, "coalesced", known)
             return []
         outputs = [] if known else self._job(rule, place.id, alarm, now)
+        if known:
+            self._ask(rule, place.id, alarm)
         if known or any(topic == JOBS for topic, _, _ in outputs):
             self._note(rule, key, area, alarm)
         return outputs
@@ -147,8 +172,10 @@ class Core:
             self._pass(rule, "coalesced" if place.transformer else "no-transformer", known)
             return []
         outputs: list[Output] = []
-        if not known:
-            for name in self._sample(rule, place, alarm):
+        for name in self._sample(rule, place, alarm):
+            if known:
+                self._ask(rule, name, alarm)
+            else:
                 outputs += self._job(rule, name, alarm, now)
         if known or any(topic == JOBS for topic, _, _ in outputs):
             self._note(rule, area, area, alarm)
@@ -175,6 +202,16 @@ class Core:
         if rule.most:
             self._counts[area] = self._counts.get(area, (0, 0))[0] + 1, until
 
+    def _whom(self, rule: Rule, place: Known, alarm: Alarm) -> list[str]:
+        """Who is asked."""
+        return self._sample(rule, place, alarm) if rule.act is Act.PING_NEIGHBOURS else [place.id]
+
+    def _ask(self, rule: Rule, meter_id: str, alarm: Alarm) -> None:
+        """Remember that a ping was sent, where its answer matters."""
+        if rule.unanswered is not None:
+            until = alarm.received_at + rule.after_ms + rule.window_ms + rule.answer_ms
+            self._asked[job_id(rule, meter_id, alarm)] = rule, until
+
     def _sample(self, rule: Rule, place: Known, alarm: Alarm) -> list[str]:
         """Neighbours. Who they are hangs on transformer and window only: whoever alarms first, in whatever order alarms come
         again, the same are asked, but for the meter that alarmed.
@@ -192,6 +229,7 @@ class Core:
         spent = self._budgets.spend(place, now)
         if spent is None:
             self.tally.jobs[rule.name] += 1
+            self._ask(rule, meter_id, alarm)
             deadline_ms = self._deadline_ms(place.network)
             return [(JOBS, meter_id, job_of(rule, meter_id, alarm, now=now, deadline_ms=deadline_ms))]
         self._pass(rule, "budget", known=False)

@@ -10,6 +10,7 @@ from schemas.records import AlarmKind, Operation
 
 AREAS = ("all", "feeder", "transformer", "segment")
 """What a budget counts by."""
+_ANSWER_MS = 1_800_000
 
 
 class Act(StrEnum):
@@ -44,6 +45,13 @@ class Rule:
     """Meters below one transformer within a window; 0 is any number."""
     look_back_ms: int = 0
     """Of an event log, before the alarm."""
+    unanswered: AlarmKind | None = None
+    """The kind of the alarm where a ping is not answered; None where that is only acknowledged."""
+
+    @property
+    def answer_ms(self) -> int:
+        """How long what became of a job is waited for, from when it is due."""
+        return 0 if self.unanswered is None else _ANSWER_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,8 @@ class Clocks:
     sets: bool
     window_ms: int
     """A clock is set, or complained about, once in it."""
+    crosses: bool = False
+    """Whether it may be set across the end of an interval, which an alarm then marks; else that waits until it need not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,4 +82,4 @@ class Policy:
     @property
     def horizon_ms(self) -> int:
         """How far back alarms still bear on what is done now."""
-        return max((rule.window_ms + rule.after_ms for rule in self.rules), default=0)
+        return max((rule.window_ms + rule.after_ms + rule.answer_ms for rule in self.rules), default=0)

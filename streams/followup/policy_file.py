@@ -12,6 +12,8 @@ from streams.followup.policy import AREAS, Act, Clocks, Policy, Rule
 from streams.runtime.checked_yaml import At, PolicyError, Reader, read_policy_text
 
 _KINDS = tuple(kind.value for kind in AlarmKind if kind is not AlarmKind.UNKNOWN)
+_SILENT = (AlarmKind.COMMUNICATION.value, AlarmKind.OUTAGE.value)
+"""What may be said of a meter that does not answer a ping."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _LONGEST_MS = 86_400_000
 """Of a window and of a wait: both are rebuilt from hes.alarms at the start."""
@@ -54,13 +56,15 @@ class _PolicyReader(Reader):
     def _rule(self, name: Any, body: Any, at: At) -> Rule:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             self.fail(at, "is no name of a rule: a-z, 0-9 and -")
-        known = self.mapping(body, at, ("alarms", "do", "window"), ("after", "most", "look-back"))
+        known = self.mapping(body, at, ("alarms", "do", "window"), ("after", "most", "look-back", "unanswered"))
         acts = [act.value for act in Act]
         act = Act(self.one(known, (*at, "do"), lambda value: value in acts, f"one of {', '.join(acts)}") or Act.PING)
         if act is Act.PING_NEIGHBOURS and not known.get("most"):
             self.fail(at, "pings neighbours and has no most; say how many, such as 5")
         if "look-back" in known and act is not Act.READ_EVENT_LOG:
             self.fail((*at, "look-back"), "is of event logs only; remove it")
+        if "unanswered" in known and act not in (Act.PING, Act.PING_NEIGHBOURS):
+            self.fail((*at, "unanswered"), "is of pings only; remove it")
         return Rule(
             name=str(name),
             alarms=self._alarms(known, (*at, "alarms")),
@@ -69,7 +73,14 @@ class _PolicyReader(Reader):
             after_ms=self._bounded(known, (*at, "after")),
             most=self.count(known, (*at, "most")),
             look_back_ms=self.time(known, (*at, "look-back")),
+            unanswered=self._unanswered(known, (*at, "unanswered")),
         )
+
+    def _unanswered(self, known: Mapping[str, Any], at: At) -> AlarmKind | None:
+        if at[-1] not in known:
+            return None
+        found = self.one(known, at, lambda value: value in _SILENT, " or ".join(_SILENT))
+        return None if found is None else AlarmKind(found)
 
     def _alarms(self, known: Mapping[str, Any], at: At) -> frozenset[AlarmKind]:
         value = known.get(at[-1])
@@ -82,13 +93,17 @@ class _PolicyReader(Reader):
         return frozenset(AlarmKind(kind) for kind in value if kind in _KINDS)
 
     def _clocks(self, body: Any) -> Clocks:
-        known = self.mapping(body, ("clock",), ("tolerance", "furthest", "above-tolerance", "window"))
+        known = self.mapping(body, ("clock",), ("tolerance", "furthest", "above-tolerance", "window"), ("across",))
+        across = known.get("across", "wait")
+        if across not in ("wait", "mark"):
+            self.fail(("clock", "across"), f"is {across!r}; write wait or mark")
         above = self.one(known, ("clock", "above-tolerance"), lambda value: value in ("set", "alarm"), "set or alarm")
         clocks = Clocks(
             tolerance_ms=self.time(known, ("clock", "tolerance")),
             furthest_ms=self.time(known, ("clock", "furthest")),
             sets=above == "set",
             window_ms=self._bounded(known, ("clock", "window")),
+            crosses=across == "mark",
         )
         if clocks.furthest_ms < clocks.tolerance_ms:
             self.fail(("clock", "furthest"), "is less than the tolerance; give more")

@@ -16,13 +16,13 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from schemas.codec import CodecError
-from schemas.records import Alarm, CommandRequest, Network, Record, RegisterReadings
+from schemas.records import Alarm, Cause, CommandAck, CommandRequest, Network, Record, RegisterReadings
 from schemas.registry import RegistryError
 from schemas.signatures import signed
 from streams.followup.clock import Drift, drift_of
 from streams.followup.core import Core, Output
 from streams.followup.outputs import COMMANDS, EVENTS, drift_alarm, set_clock_request
-from streams.followup.policy import Policy
+from streams.followup.policy import Clocks, Policy
 from streams.followup.policy_file import PolicyError, load_policy
 from streams.followup.signer import signing_key
 from streams.runtime import metrics, service
@@ -33,7 +33,7 @@ from streams.runtime.service import Runtime
 from streams.runtime.settings import Deadlines, Settings
 from streams.runtime.tracing import REPLAY, header, headers_of
 
-ALARMS, REGISTERS = "hes.alarms", "hes.readings.registers"
+ALARMS, REGISTERS, ACKS = "hes.alarms", "hes.readings.registers", "hes.command-acks"
 _CLOCK_MARK = b".1.0.0.255"
 """In whatever states a clock; the rest of the registers need not be decoded."""
 _BACKOFF_S = 1.0
@@ -50,6 +50,7 @@ class Clerk:
 
     runtime: Runtime
     key: Ed25519PrivateKey | None
+    clocks: Clocks
 
     def outputs(self, reading: RegisterReadings, place: Known, drift: Drift) -> list[Output]:
         """A request to set the clock, or an alarm."""
@@ -59,6 +60,7 @@ class Clerk:
             request = set_clock_request(
                 reading,
                 drift.window,
+                self.clocks,
                 operator=settings.followup.operator,
                 environment=settings.environment,
                 why=drift.why,
@@ -84,7 +86,7 @@ class FollowUp:
     def __init__(self, runtime: Runtime, policy: Policy, key: Ed25519PrivateKey | None) -> None:
         self._runtime = runtime
         self._policy = policy
-        self._clerk = Clerk(runtime, key)
+        self._clerk = Clerk(runtime, key, policy.clocks)
         self._directory = MeterDirectory()
         self._follower = MetersFollower(runtime, self._directory)
         self._core: Core | None = None
@@ -92,6 +94,8 @@ class FollowUp:
         self._known_to: dict[Where, int] = {}
         """Alarms before were handled by whoever led before."""
         self._acted = 0
+        self._told: list[CommandAck] = []
+        """What became of pings, until what was asked before is remembered."""
         self._consumer: Consumer = new_consumer(runtime.settings.kafka, runtime.group)
         self._log = structlog.get_logger("followup")
 
@@ -126,7 +130,10 @@ class FollowUp:
             return
         outputs: list[Output] = []
         for record, known in records:
-            outputs += self._outputs(self._core, record, known)
+            if isinstance(record, CommandAck):
+                self._told.append(record)
+            else:
+                outputs += self._outputs(self._core, record, known)
         for message in messages:
             where = message.topic() or "", message.partition() or 0
             self._positions[where] = (message.offset() or 0) + 1
@@ -137,6 +144,9 @@ class FollowUp:
                 self._known_to.clear()
                 self._core.acted(self._acted)
                 self._log.info("remembered", waiting=len(self._core))
+            for ack in self._told:
+                outputs += self._core.told(ack)
+            self._told.clear()
             outputs += self._core.due(self._runtime.clock.now_ms())
         if self._until_done(lambda: self._send(outputs)) is not None and remembered and (messages or outputs):
             self._commit()
@@ -150,12 +160,16 @@ class FollowUp:
         place = None if drift is None else self._directory.get(record.meter_id)
         return [] if drift is None or place is None else self._clerk.outputs(record, place, drift)
 
-    def _decoded(self, messages: Sequence[Message]) -> list[tuple[Alarm | RegisterReadings, bool]]:
+    def _decoded(self, messages: Sequence[Message]) -> list[tuple[Alarm | RegisterReadings | CommandAck, bool]]:
         """What is to be looked at, and whether it was handled before. Replayed records cause nothing (rule 12)."""
-        found: list[tuple[Alarm | RegisterReadings, bool]] = []
+        found: list[tuple[Alarm | RegisterReadings | CommandAck, bool]] = []
+        # Acknowledgements are many; they matter while a ping is on its way, or may have been before we came.
+        acks = bool(self._known_to) or (self._core is not None and self._core.waits)
         for message in messages:
             value, topic = message.value() or b"", message.topic() or ""
             if header(message.headers(), REPLAY) or (topic == REGISTERS and _CLOCK_MARK not in value):
+                continue
+            if topic == ACKS and not acks:
                 continue
             known = (message.offset() or 0) < self._known_to.get((topic, message.partition() or 0), 0)
             try:
@@ -166,7 +180,9 @@ class FollowUp:
                 continue
             except RegistryError as error:
                 raise TemporaryError(str(error)) from error
-            if isinstance(record, Alarm | RegisterReadings):
+            if isinstance(record, Alarm | RegisterReadings) or (
+                isinstance(record, CommandAck) and record.cause is Cause.FOLLOW_UP
+            ):
                 found.append((record, known))
         self._runtime.dead_letters.passed(len(found))
         return found
@@ -220,12 +236,12 @@ class FollowUp:
         try:
             parts = [
                 TopicPartition(topic, number)
-                for topic in (ALARMS, REGISTERS)
+                for topic in (ALARMS, REGISTERS, ACKS)
                 for number in consumer.list_topics(topic, timeout=_KAFKA_S).topics[topic].partitions
             ]
             consumer.assign(self._starts(consumer, parts))
         except KafkaException as error:
-            raise FatalError(f"{ALARMS} and {REGISTERS} cannot be opened: {error}") from error
+            raise FatalError(f"{ALARMS}, {REGISTERS} and {ACKS} cannot be opened: {error}") from error
         deadlines = self._runtime.settings.commands.deadlines
         self._core = Core(self._policy, self._directory, lambda network: _deadline_ms(deadlines, network))
         self._log.info("leading", remembers_ms=self._policy.horizon_ms)
@@ -234,6 +250,7 @@ class FollowUp:
         """Where to begin: alarms where the horizon begins, clocks where whoever led before stopped."""
         self._positions.clear()
         self._known_to.clear()
+        self._told.clear()
         since = self._runtime.clock.now_ms() - self._policy.horizon_ms
         asked = [TopicPartition(part.topic, part.partition, max(0, since)) for part in parts]
         committed, timed = consumer.committed(parts, _KAFKA_S), consumer.offsets_for_times(asked, _KAFKA_S)

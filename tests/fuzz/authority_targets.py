@@ -6,9 +6,10 @@ from functools import cache
 
 from schemas.records import Control, Operator
 from streams.followup.policy_file import parse_policy as parse_followup
+from streams.runtime.authority.jobs import verify_release
 from streams.runtime.authority.policy_file import PolicyError, parse_policy
 from streams.runtime.authority.refusals import CODES, Refusal, RefusedError
-from streams.runtime.authority.verify import Around, Scope, examine, verify, vote
+from streams.runtime.authority.verify import Around, Scope, examine, verify, verify_decided, vote
 from tests.fuzz.harness import MAX_INPUT, Pieces, Target, expect
 from tests.unit.streams.runtime.authority.builders import NOW, asks, meter, world
 
@@ -19,9 +20,9 @@ def _world() -> Around:
 
 
 def run_authority(data: bytes) -> None:
-    """A value as operator, control, request or decision: taken, or refused with a code that is explained."""
+    """A value as operator, control, request, decision or job: taken, or refused with a code that is explained."""
     pieces = Pieces(data)
-    which, octets = pieces.octet() % 4, pieces.rest()
+    which, octets = pieces.octet() % 6, pieces.rest()
     around = _world()
     if which == 0:
         found: object = around.operators.apply(octets)
@@ -31,6 +32,11 @@ def run_authority(data: bytes) -> None:
         expect(isinstance(found, Control | Refusal), "a control is one, or refused")
     elif which == 2:
         found = verify(around, octets, (), Scope((meter(),)), NOW)
+    elif which == 3:
+        found = verify_decided(around, asks(), (octets,), Scope((meter(),)), NOW)
+    elif which == 4:
+        found = verify_release(around, octets, ("alice",), NOW)
+        expect(isinstance(found, Refusal), "nobody has released this")
     else:
         try:
             found = vote(around, examine(around, asks(), NOW), octets, Scope((meter(),)), NOW)

@@ -58,6 +58,7 @@ def run_objects(data: bytes) -> None:
         lambda: object_list.read_short_name_list(associated(PROPOSED_SHORT_NAMES), limits=LIMITS),
         lambda: push_setup.read_push_setup(link),
         lambda: security_setup.read_security_setup(link),
+        lambda: security_setup.own_security_setup(link),
         lambda: event_log.read_event_log(link, "0.0.99.98.0.255", Span(0, _NOW), Rules(ZONES[1]), LIMITS),
         lambda: event_log.read_event_log(link, SHAPES[3](), None, Rules(), LIMITS),
         lambda: alarm_registers.read_alarm_registers(link),

@@ -9,6 +9,7 @@ from tests.fuzz import (
     c12_table_targets,
     c1218_targets,
     c1222_targets,
+    column_targets,
     object_targets,
     pull_targets,
     push_targets,
@@ -29,6 +30,7 @@ TARGETS: dict[str, Target] = {
         c12_system_targets,
         c12_gateway_targets,
         authority_targets,
+        column_targets,
     )
     for target in room.TARGETS
 }

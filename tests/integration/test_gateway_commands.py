@@ -136,9 +136,9 @@ REFUSED: dict[str, Callable[[Desk, str], Job]] = {
     "decision-other-request": of_another,
     "decision-other-target": other_target,
     "environment-other": lambda desk, name: approved(desk, name, environment="elsewhere"),
-    "request-expired": lambda desk, name: desk.job(desk.asks(name, expires=now_ms() - 1_000)),
+    "request-expired": lambda desk, name: desk.job(value := desk.asks(name, expires=now_ms() - 1_000), desk.decides(value)),
     "job-other": lambda desk, name: replace(desk.proven(name, Operation.RECONNECT), operation=Operation.DISCONNECT),
-    "target-unknown": lambda desk, name: replace(desk.proven("another"), meter_id=name),
+    "target-unknown": lambda desk, name: replace(desk.proven("another", Operation.RECONNECT), meter_id=name),
 }
 
 
@@ -146,7 +146,8 @@ REFUSED: dict[str, Callable[[Desk, str], Job]] = {
 def test_what_lacks_a_proof_does_not_reach_the_meter(code: str, street: Street, desk: Desk) -> None:
     name, meter = street.meter()
     result = street.do(REFUSED[code](desk, name))
-    assert (result.outcome, result.code) == (Outcome.FAILED, code), result.detail
+    ended = Outcome.EXPIRED if code == "request-expired" else Outcome.FAILED
+    assert (result.outcome, result.code) == (ended, code), result.detail
     assert result.connected_at is None
     assert (meter.moves, meter.actions, meter.state) == ([], 0, 1)
 
@@ -161,6 +162,15 @@ def test_who_is_protected_or_frozen_is_not_cut_off_even_with_every_proof(street:
     assert street.do(job).code == "job-replayed"  # the command has ended
     street.tap.until(lambda: street.do(desk.proven(name)).outcome is Outcome.DONE, "the end of the freeze")
     assert (living.moves, meter.moves) == ([], [0])
+
+
+def test_a_freeze_counts_from_the_moment_that_kafka_has_it(street: Street, desk: Desk) -> None:
+    """The job is written right after it, before any worker can have been told."""
+    for name, meter in [street.meter() for _ in range(8)]:
+        assert street.do(desk.proven(name, Operation.RECONNECT)).outcome is Outcome.DONE  # the gateway knows the meter
+        job = desk.proven(name)
+        desk.control(ControlKind.FREEZE, "carol", id=f"freeze-{name}", target=Target(meters=(name,)))
+        assert (street.do(job).code, meter.moves, meter.actions) == ("frozen", [], 0)
 
 
 def test_a_job_in_another_partition_than_its_meters_is_refused(street: Street, desk: Desk, cluster: Cluster) -> None:

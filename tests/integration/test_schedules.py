@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +37,8 @@ from schemas.records import (
     Tick,
 )
 from schemas.records import JobResult as Result
-from tests.integration.gateway_bench import PATIENCE_S, Cluster, GatewayProcess, Tap, open_cluster, running
+from tests.integration.gateway_bench import PATIENCE_S, Cluster, Tap, open_cluster, running
+from tests.integration.service_processes import ServiceProcess, stopped_at_the_end
 from tests.integration.test_gateway_pull import _meter
 from tests.unit.streams.schedules.world import schedule
 
@@ -55,34 +53,6 @@ def cluster(kafka: str, registry_url: str) -> Cluster:
     return open_cluster(kafka, registry_url)
 
 
-class ServiceProcess(GatewayProcess):
-    """Any service under the test's control."""
-
-    name = ""
-    ready = ""
-
-    def start(self) -> None:
-        """Start it, and wait for what it logs when it works."""
-        given = {
-            "HES_KAFKA__BOOTSTRAP": self.cluster.kafka,
-            "HES_KAFKA__GROUP_SUFFIX": self.suffix,
-            "HES_KAFKA__SESSION_TIMEOUT_S": "6",
-            "HES_REGISTRY__URL": self.cluster.registry,
-            "HES_HEALTH__PORT": "-1",
-        }
-        code = f"import streams.{self.name}.service as s, streams.runtime.settings as t, sys; sys.exit(s.main(t.Settings()))"
-        self.log = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=os.environ | given | self.settings
-        )
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
-        self.wait_for(self.ready)
-
-    def signal(self, number: int) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, number)
-
-
 class PlannerProcess(ServiceProcess):
     name, ready = "schedules", "caught-up"
 
@@ -93,15 +63,6 @@ class GapsProcess(ServiceProcess):
 
 class SplitProcess(ServiceProcess):
     name, ready = "split", "partitions-assigned"
-
-
-@contextmanager
-def stopped_at_the_end(*processes: ServiceProcess) -> Iterator[None]:
-    with ExitStack() as stack:
-        for process in processes:
-            stack.callback(process.kill)
-            process.start()
-        yield
 
 
 def planner(cluster: Cluster, home: Path, suffix: str) -> PlannerProcess:

@@ -250,6 +250,54 @@ def test_a_late_result_makes_the_unknown_known() -> None:
     assert room.last().code == ""
 
 
+def test_a_result_that_comes_late_and_says_that_its_time_was_over_is_believed_too() -> None:
+    room = sent()
+    (job,) = room.jobs()
+    room.tick(60 + 60 + 60 + 1)
+    assert room.result(job, Outcome.EXPIRED, code="job-expired") == [S.EXPIRED]
+
+
+def revoked(name: str = "bob") -> bytes:
+    return operator(name, ("meter-operator",), revoked=True, version=2)
+
+
+def test_a_copy_that_was_refused_for_a_decision_that_is_not_ours_does_not_end_the_command() -> None:
+    """Somebody put the decision of an operator who was revoked into a copy of the job."""
+    room = sent()
+    (job,) = room.jobs()
+    refused: dict[str, Any] = {"code": "operator-revoked", "detail": "the key of operator gone was revoked"}
+    assert room.result(job, Outcome.FAILED, **refused) == []
+    assert room.audit()[-1] == "job-refused"
+    room.tick(1)
+    assert room.audit()[-1] == "job-refused"
+    assert room.result(job) == [S.DONE]
+
+
+@pytest.mark.parametrize("known_first", [True, False], ids=["known here first", "known at the gateway first"])
+def test_a_job_whose_decision_was_revoked_since_fails_its_command(known_first: bool) -> None:
+    room = sent()
+    (job,) = room.jobs()
+    if known_first:
+        room.desk.operator(revoked())
+    states = room.result(job, Outcome.FAILED, code="operator-revoked", detail="bob was revoked")
+    if not known_first:
+        room.desk.operator(revoked())
+        states += room.tick(1)
+    assert states == [S.FAILED]
+    assert room.last().code == "operator-revoked"
+
+
+def test_a_refusal_does_not_undo_what_may_have_been_done() -> None:
+    room = sent()
+    (job,) = room.jobs()
+    assert room.result(job, Outcome.OUTCOME_UNKNOWN, code="outcome-unknown") == [S.OUTCOME_UNKNOWN]
+    room.desk.operator(revoked())
+    room.take()
+    for code in ("operator-revoked", "job-replayed", "request-expired"):
+        assert room.result(job, Outcome.FAILED, code=code) == []
+    assert room.result(job) == [S.DONE]
+
+
 def test_a_read_that_nobody_answers_expires_by_its_network() -> None:
     for network, seconds in ((Network.NB_IOT, 90), (Network.PLC_PRIME, 600)):
         room = Room()

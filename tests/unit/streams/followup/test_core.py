@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from importlib.resources import files
 
 import pytest
 
-from schemas.records import AlarmKind, Cause, Meter, MeterState, Operation, Priority
+from schemas.records import AlarmKind, Cause, CommandAck, CommandState, Job, Meter, MeterState, Operation, Priority
+from streams.followup.core import Core, Output
 from streams.followup.errors import TABLE
+from streams.followup.policy_file import parse_policy
 from tests.unit.streams.followup.world import DEADLINE_MS, MINUTE, NOW, alarm, alarms, core, jobs, policy, street
 
 HOUR = 60 * MINUTE
@@ -30,6 +34,80 @@ def test_what_follows_an_alarm_at_once(kind: AlarmKind, operation: Operation | N
     for job in found:
         assert (job.priority, job.cause, job.caused_by) == (Priority.FOLLOW_UP, Cause.FOLLOW_UP, alarm(kind=kind).id)
         assert (job.issued_at, job.deadline, job.request) == (NOW, NOW + DEADLINE_MS, b"")
+
+
+def acknowledged(job: Job, state: CommandState = CommandState.FAILED) -> CommandAck:
+    return CommandAck(
+        job_id=job.id, meter_id=job.meter_id, cause=Cause.FOLLOW_UP, state=state, code="answer-timeout", at=NOW + 20 * MINUTE
+    )  # fmt: skip
+
+
+def verified(tested: Core) -> Job:
+    """The ping a quarter of an hour after an outage."""
+    tested.take(alarm(kind=AlarmKind.OUTAGE), NOW)
+    (job,) = [job for job in jobs(tested.due(NOW + 15 * MINUTE)) if job.meter_id == "m00"]
+    return job
+
+
+@pytest.mark.parametrize(
+    ("state", "kinds"),
+    [
+        (CommandState.FAILED, [AlarmKind.COMMUNICATION]),
+        (CommandState.EXPIRED, [AlarmKind.COMMUNICATION]),
+        (CommandState.DONE, []),
+    ],
+)
+def test_a_restoration_that_cannot_be_verified_is_an_alarm(state: CommandState, kinds: list[AlarmKind]) -> None:
+    tested = core()
+    job = verified(tested)
+    found = alarms(tested.told(acknowledged(job, state)))
+    assert [(each.kind, each.code, each.meter_id, each.transformer) for each in found] == [
+        (kind, "meter-unanswered", "m00", "T0") for kind in kinds
+    ]
+    assert tested.told(acknowledged(job, state)) == []
+    assert [tested.take(each, NOW) for each in found] == [[] for _ in kinds]  # nothing follows it
+
+
+def test_an_answer_is_waited_for_until_it_comes() -> None:
+    tested = core()
+    waits = [tested.waits]
+    job = verified(tested)
+    waits.append(tested.waits)
+    for state in (CommandState.SENT, CommandState.FAILED):
+        tested.told(acknowledged(job, state))
+        waits.append(tested.waits)
+    assert waits == [False, True, True, False]
+
+
+def test_what_was_asked_before_a_restart_is_waited_for_too() -> None:
+    job = verified(core())
+    again = core()
+    again.take(alarm(kind=AlarmKind.OUTAGE), NOW + 16 * MINUTE, known=True)
+    again.acted(NOW + 15 * MINUTE)
+    (found,) = alarms(again.told(acknowledged(job)))
+    (same,) = alarms(_told_again(job))
+    assert found == same
+
+
+def _told_again(job: Job) -> list[Output]:
+    tested = core()
+    verified(tested)
+    return tested.told(acknowledged(job))
+
+
+def test_answers_to_other_jobs_are_nothing_and_no_answer_is_waited_for_for_ever() -> None:
+    tested = core()
+    job = verified(tested)
+    assert tested.told(acknowledged(replace(job, id="another"))) == []
+    tested.due(NOW + 2 * HOUR)
+    assert not tested.waits
+
+
+def test_neighbours_that_do_not_answer_are_an_alarm_where_the_policy_says_so() -> None:
+    text = files("streams.followup").joinpath("standard.yaml").read_text(encoding="utf-8")
+    tested = core(parse_policy(text.replace("    most: 5 ", "    unanswered: OUTAGE\n    most: 5 ")))
+    first, *_ = jobs(tested.take(alarm(kind=AlarmKind.OUTAGE), NOW))
+    assert [each.kind for each in alarms(tested.told(acknowledged(first)))] == [AlarmKind.OUTAGE]
 
 
 def test_a_log_is_read_from_before_the_alarm_by_the_meters_own_time() -> None:

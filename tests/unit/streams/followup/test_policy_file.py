@@ -38,6 +38,13 @@ def test_no_rule_can_change_a_meter(operation: Operation) -> None:
         ("    most: 5 ", "    moist: 5 ", "moist: is not known here; write most"),
         ("    most: 5 ", "    #", "rules > outage-extent: pings neighbours and has no most"),
         ("    after: 15m", "    look-back: 15m", "is of event logs only; remove it"),
+        (
+            "    window: 6h",
+            "    unanswered: OUTAGE\n    window: 6h",
+            "rules > clock > unanswered: is of pings only; remove it",
+        ),
+        ("unanswered: COMMUNICATION ", "unanswered: SILENCE ", "is 'SILENCE'; write COMMUNICATION or OUTAGE"),
+        ("across: wait ", "across: never ", "clock > across: is 'never'; write wait or mark"),
         ("window: 6h", "window: 2d", "rules > clock > window: is longer than a day"),
         ("  furthest: 15m ", "  furthest: 10s ", "clock > furthest: is less than the tolerance"),
         ("  segment: 30", "", "budgets: has no segment; add it"),

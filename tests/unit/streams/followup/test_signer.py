@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from schemas.records import Alarm, CommandRequest, Operation, Register, RegisterReadings
 from schemas.signatures import SignatureError, public_key, verify
 from streams.followup.clock import drift_of
+from streams.followup.policy_file import load_policy
 from streams.followup.service import Clerk
 from streams.followup.signer import signing_key
 from streams.runtime.errors import FatalError
@@ -68,7 +69,7 @@ def _settings(folder: Path, pem: bytes, mode: int, secret: str) -> Followup:
 
 def _wrong_clock(drift_ms: int, key: Ed25519PrivateKey | None) -> tuple[Clerk, str, object]:
     runtime, _, _ = fake_runtime("followup")
-    clerk = Clerk(replace(runtime, settings=Settings(environment="test")), key)
+    clerk = Clerk(replace(runtime, settings=Settings(environment="test")), key, load_policy().clocks)
     reading = RegisterReadings(
         meter_id="m00",
         captured_at=NOW + drift_ms,
