@@ -18,14 +18,15 @@ from schemas.records import AuditEntry, CommandLedger, DeadLetter, JobResult, Re
 from schemas.registry import RegistryError
 from schemas.signatures import Signer
 from streams.commands.desk import Desk
-from streams.commands.ledger import Ledger
 from streams.commands.machine import Meters
+from streams.commands.output import STATES
 from streams.runtime import metrics
 from streams.runtime.authority.chain import Link
 from streams.runtime.authority.controls import Controls
 from streams.runtime.authority.operators import Operators
 from streams.runtime.authority.policy import Policy
 from streams.runtime.authority.verify import Around
+from streams.runtime.books import Books
 from streams.runtime.dead_letters import TOPIC as DEAD_LETTERS
 from streams.runtime.errors import FatalError, TemporaryError
 from streams.runtime.kafka import new_consumer, values_of
@@ -51,14 +52,14 @@ class Office:
         environment = runtime.settings.environment
         operators = Operators(runtime.codec, environment, roots)
         controls = Controls(runtime.codec, environment, operators, policy)
-        self._ledger = Ledger(runtime, signer)
+        self._books = Books(runtime, STATES, "", runtime.settings.commands.transaction_timeout_s, signer)
         self._inputs: Consumer | None = None
         self._written_at = runtime.clock.monotonic()
         try:
-            books = self._ledger.read()
+            books = self._books.read()
             known = next((record for record in books if isinstance(record, CommandLedger)), CommandLedger())
             self._positions = dict(known.positions)
-            link = self._ledger.end_of_chain(Link(known.sequence, known.hash) if known.sequence else Link())
+            link = self._books.end_of_chain(Link(known.sequence, known.hash) if known.sequence else Link())
             around = Around(runtime.codec, environment, policy, operators, controls)
             self._desk = Desk(around, meters, runtime.settings.commands, runtime.clock, link)
             self._handle: dict[str, Callable[[bytes | None], None]] = {
@@ -80,7 +81,7 @@ class Office:
         self._log.info("books-opened", commands=len(self._desk), audit_entries=link.sequence)
 
     def turn(self) -> int:
-        """Handle what has come, and what time does; how many records there were. Errors as of `Ledger.write`."""
+        """Handle what has come, and what time does; how many records there were. Errors as of `Books.write`."""
         messages = self._take()
         for message in sorted(messages, key=lambda message: _ORDER[message.topic() or ""]):
             self._accept(message)
@@ -101,11 +102,11 @@ class Office:
         """Let go of everything; what is not written yet never was."""
         if self._inputs is not None:
             self._inputs.close()
-        self._ledger.close()
+        self._books.close()
 
     def _relearn(self, topic: str, apply: Callable[[bytes | None], object]) -> None:
         """Read a topic that is a book of its own: what was handled before is only learnt, what is new is handled."""
-        for message in self._ledger.all(topic):
+        for message in self._books.all(topic):
             if (message.offset() or 0) < self._positions.get(f"{topic}/0", 0):
                 apply(message.value())
             else:
@@ -174,7 +175,7 @@ class Office:
         began = self._runtime.clock.monotonic()
         self._desk.write_books(dict(self._positions))
         outs = self._desk.paper.take()
-        self._ledger.write(outs)
+        self._books.write(outs)
         for out in outs:
             _count(out.record)
         metrics.COMMANDS_OPEN.set(self._desk.open)

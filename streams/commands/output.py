@@ -9,22 +9,12 @@ from schemas.ids import event_id
 from schemas.records import AuditEntry, CommandAck, CommandState, Job, JobResult, Operation, Record
 from streams.commands.case import Case
 from streams.runtime.authority.chain import START, Link, link_of, linked
+from streams.runtime.books import AUDIT, Out
 
-ACKS, AUDIT, STATES = "hes.command-acks", "hes.audit", "hes.command-states"
+ACKS, STATES = "hes.command-acks", "hes.command-states"
 URGENT, BULK = "hes.jobs.urgent", "hes.jobs.bulk"
 SELF = "hes-commands"
 """The actor of what nobody did but time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Out:
-    """One record to write; without one, a tombstone."""
-
-    topic: str
-    key: str
-    record: Record | None
-    parent: str = ""
-    """The trace that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from schemas.registry import RegistryError
-from streams.commands.ledger import FencedError
 from streams.commands.office import COMMANDS, Office
 from streams.runtime import metrics, service
 from streams.runtime.authority.operators import roots_of
 from streams.runtime.authority.policy_file import PolicyError, load_policy
+from streams.runtime.books import FencedError
 from streams.runtime.errors import FatalError, TemporaryError
 from streams.runtime.kafka import new_consumer
 from streams.runtime.meters import MeterDirectory, MetersFollower

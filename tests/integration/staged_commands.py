@@ -12,9 +12,9 @@ from typing import Any
 
 from schemas.records import AuditEntry, CommandState, Job
 from streams.commands.desk import Desk
-from streams.commands.ledger import Ledger
 from streams.commands.output import Paper
 from streams.commands.service import main
+from streams.runtime.books import Books
 from streams.runtime.settings import Settings
 from tests.integration.staged import Stage, arm
 
@@ -24,9 +24,9 @@ def _in(state: CommandState) -> Stage:
     return Stage(Paper, "stand", fits=lambda args, _: args[1].state is state)
 
 
-def _held(ledger: Ledger) -> None:
+def _held(books: Books) -> None:
     """What is written so far is with the broker, in a transaction that is open."""
-    ledger._producer.flush()
+    books._producer.flush()
 
 
 def _holds(record: Any, action: str) -> bool:
@@ -40,9 +40,9 @@ def _writes(action: str) -> Callable[[tuple[Any, ...], Any], bool]:
 def _transaction(name: str, action: str) -> dict[str, Stage]:
     """The writing of the transaction that holds an audit entry of this action, or a job."""
     return {
-        f"{name}-writing": Stage(Ledger, "write", after=False, fits=_writes(action)),
-        f"{name}-half-written": Stage(Ledger, "_produce", fits=lambda args, _: _holds(args[1].record, action), first=_held),
-        f"{name}-written": Stage(Ledger, "write", fits=_writes(action)),
+        f"{name}-writing": Stage(Books, "write", after=False, fits=_writes(action)),
+        f"{name}-half-written": Stage(Books, "_produce", fits=lambda args, _: _holds(args[1].record, action), first=_held),
+        f"{name}-written": Stage(Books, "write", fits=_writes(action)),
     }
 
 

@@ -15,10 +15,10 @@ from schemas.records import (
     Record,
 )
 from streams.commands.desk import Desk
-from streams.commands.output import Out
 from streams.runtime.authority.chain import Break, Link, walk
 from streams.runtime.authority.policy import Policy
 from streams.runtime.authority.verify import Around
+from streams.runtime.books import Out
 from streams.runtime.clock import ManualClock
 from streams.runtime.meters import MeterDirectory
 from streams.runtime.settings import Commands
