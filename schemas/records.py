@@ -1010,8 +1010,8 @@ class OutageState:
     transformer: str = ""
     feeder: str = ""
     outages: tuple[OutageTold, ...] = ()  # of part 0
-    meters: tuple[str, ...] = ()  # one an alarm, as are the columns that follow
-    alarms: tuple[str, ...] = ()
+    meters: bytes = b""  # one an alarm, as are the columns that follow; parted by octets of 0, which costs a tenth of a list
+    alarms: bytes = b""  # likewise
     marks: bytes = b""  # an octet each; bit 0: restoration, bit 1: told, bit 2: life support
     times: bytes = b""  # of the alarms: 8 octets each, big endian, milliseconds since the epoch
     arrivals: bytes = b""  # likewise, when the head-end had them

@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from connectors.clickhouse.errors import CODES as SINK
 from connectors.gateway.errors import ALARM_CODES, JOB_CODES, PUSH_CODES, RECORD_CODES
+from connectors.oms.office import CODES as OMS
 from connectors.protocols.c12.errors import CODES as C12
 from connectors.protocols.dlms.errors import CODES as DLMS
 from schemas.codec import CODES as CODEC
@@ -33,6 +34,7 @@ PAGES = {
     "record": RECORD_CODES,
     "codec": CODEC,
     "sink": SINK,
+    "oms": OMS,
     "firmware": FIRMWARE,
     "images": IMAGES,
     "followup": FOLLOWUP,

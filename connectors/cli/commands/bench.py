@@ -108,6 +108,28 @@ def sink(
 
 
 @bench.command()
+def pipeline(
+    meters: Annotated[int, typer.Option(min=100, help="a day of each")] = 20_000,
+    channels: Channels = 1,
+    push: Annotated[bool, typer.Option("--push", help="one interval of each, pushed to a gateway's sockets")] = False,
+    ciphered: Annotated[bool, typer.Option("--ciphered", help="pushes under suite 0")] = False,
+    frames: Annotated[bool, typer.Option(help="keep the meters' frames on hes.frames, as a gateway does")] = True,
+    peers: Annotated[bool, typer.Option("--peers", help="have quixstreams and arroyo do the same split afterwards")] = False,
+    peer_python: Annotated[str, typer.Option(help="the interpreter of an environment that has them")] = "",
+    profile: ProfileOption = None,
+    format: FormatOption = None,  # noqa: A002 - the option's name
+) -> None:
+    """Take a day of many meters from frames to rows in ClickHouse, through the real services; CPU told by service."""
+    from connectors.cli.bench.pipeline import Options, run  # noqa: PLC0415
+    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+
+    _tell_machine(*_WORKER, "chdb")
+    options = Options(meters, channels, push, ciphered, frames, peers or bool(peer_python), peer_python, profile)
+    with failures_named(), _shown(profile if push else None):
+        emit(run(options, say), format)
+
+
+@bench.command()
 def gateway(
     sessions: Annotated[int, typer.Option(min=1, help="how many, after a warm-up")] = 20_000,
     concurrency: Annotated[int, typer.Option(min=1, help="sessions open at once")] = 32,
@@ -234,6 +256,58 @@ def on_demand(
     _tell_machine(*_WORKER)
     with failures_named(), _shown(profile):
         emit(run(Options(reads, every, load, meters, profile), say), format)
+
+
+@bench.command()
+def firmware(
+    meters: Annotated[int, typer.Option(min=1, max=5_000, help="that are brought the image; beside reads it is 200")] = 20,
+    size: Annotated[int, typer.Option(min=1_000, max=1 << 24, help="octets of the image")] = 500_000,
+    block: Annotated[int, typer.Option(min=16, max=1_024, help="octets of a block, as the meters have it")] = 512,
+    beside_reads: Annotated[
+        bool, typer.Option("--beside-reads", help="what reading keeps of its rate while 200 images are on their way")
+    ] = False,
+    rate: Annotated[float, typer.Option(min=1, help="beside reads: reads a second")] = 100.0,
+    seconds: Annotated[float, typer.Option(min=1, help="beside reads: of each turn")] = 20.0,
+    format: FormatOption = None,  # noqa: A002 - the option's name
+) -> None:
+    """Bring firmware images through a whole gateway worker: blocks a second in clear and ciphered, or beside reads."""
+    from connectors.cli.bench.firmware import Options, run  # noqa: PLC0415
+    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+
+    _tell_machine(*_WORKER)
+    options = Options(200 if beside_reads else meters, size, block, beside_reads=beside_reads, rate=rate, seconds=seconds)
+    with failures_named():
+        emit(run(options, say), format)
+
+
+class StormSource(StrEnum):
+    """Where the alarms are put."""
+
+    ALARMS = "alarms"
+    EVENTS = "events"
+
+
+@bench.command()
+def storm(
+    alarms: Annotated[int, typer.Option(min=100, help="last gasps that arrive")] = 100_000,
+    seconds: Annotated[float, typer.Option(min=1, help="within which they do")] = 10.0,
+    transformers: Annotated[int, typer.Option(min=1, help="that go dark")] = 4_000,
+    feeders: Annotated[int, typer.Option(min=1, help="that they are on")] = 20,
+    delivered: Annotated[float, typer.Option(min=0.05, max=1, help="share of a transformer's last gasps that arrive")] = 0.6,
+    spread: Annotated[float, typer.Option(min=0, help="seconds within which a transformer's meters tell")] = 1.5,
+    bulk: Annotated[int, typer.Option(min=0, help="profiles a second through the splitter meanwhile")] = 300,
+    source: Annotated[StormSource, typer.Option("--at", help="on hes.alarms, or before the splitter")] = StormSource.ALARMS,
+    profile: ProfileOption = None,
+    format: FormatOption = None,  # noqa: A002 - the option's name
+) -> None:
+    """Group the last gasps of a storm into outages: how long from each alarm to the topic of the OMS."""
+    from connectors.cli.bench.storm import Options, run  # noqa: PLC0415
+    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+
+    _tell_machine("hes", "confluent-kafka", "fastavro")
+    options = Options(alarms, seconds, transformers, feeders, delivered, spread, bulk, source, profile)
+    with failures_named(), _shown(profile):
+        emit(run(options, say), format)
 
 
 def _tell_machine(*packages: str) -> None:

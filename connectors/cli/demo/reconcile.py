@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from schemas.records import Alarm, AlarmKind, DeadLetter, OutageEvent, RegisterReadings, TamperEvent
+from schemas.records import (
+    Alarm,
+    AlarmKind,
+    DeadLetter,
+    OutageEvent,
+    OutageScope,
+    OutageStatus,
+    RegisterReadings,
+    TamperEvent,
+)
 
 IntervalKey = tuple[str, str, int]
 """Meter, channel (OBIS), interval end in milliseconds."""
@@ -223,8 +232,11 @@ def _unexpected(truth: Truth, found: Found, arrived: Mapping[PushKey, Any], wron
     registering = {meter for meter, what, _ in good if what == REGISTRATION}
     wrong.unexpected["registrations of no meter that did"] += sorted(_registered(found).keys() - registering)
     kinds = {alarm.id: str(alarm.kind) for alarm in found.alarms}
+    resting = {outage.outage_id or outage.id for outage in found.outages if outage.alarms}
     for outage in found.outages:
-        if any(kinds.get(alarm) != outage.kind for alarm in outage.alarms) or not outage.alarms:
+        # A revision may say no more than how an outage stands, and a feeder's rests on those of its transformers.
+        rests = {outage.outage_id or outage.id} if outage.scope is not OutageScope.FEEDER else set(outage.outages)
+        if any(kinds.get(alarm) != outage.kind for alarm in outage.alarms) or not (rests & resting or _is_withdrawn(outage)):
             wrong.unexpected["outages of no such alarm"].append(outage.id)
     for tamper in found.tampers:
         if kinds.get(tamper.alarm_id) != tamper.kind:
@@ -232,6 +244,10 @@ def _unexpected(truth: Truth, found: Found, arrived: Mapping[PushKey, Any], wron
     bad = [push for push in truth.pushes if push["what"].startswith(BAD)]
     due: set[str] = set().union(*(found.dead_letter_digests.get(d, ()) for push in bad for d in _digests(push)))
     wrong.unexpected["dead letters of no bad push"] += sorted({letter.id for letter in found.dead_letters} - due)
+
+
+def _is_withdrawn(outage: OutageEvent) -> bool:
+    return outage.scope is OutageScope.FEEDER and outage.status is OutageStatus.WITHDRAWN
 
 
 def _digests(push: Mapping[str, Any]) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ from streams.runtime.kafka import admin_client
 
 _LATENCIES_KEPT = 100
 _WINDOW_S = 5.0
+_IN_GROUPS = {"gateway": "hes.jobs.", "oms": "hes.alarms"}
+"""How the topics begin that a service reads in its group; all else it reads whole, in none."""
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # upstream gives it no types
 
 
@@ -146,8 +148,7 @@ def lag_by_topic(admin: AdminClient, services: Iterable[str] = SERVICES) -> dict
     lag: dict[str, int] = {}
     for name in services:
         service = load().services[name]
-        # All else the gateway reads whole, in no group.
-        topics = [topic for topic in service.consumes if name != "gateway" or topic.startswith("hes.jobs.")]
+        topics = [topic for topic in service.consumes if topic.startswith(_IN_GROUPS.get(name, ""))]
         asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service.group_id)])
         committed = asked[service.group_id].result().topic_partitions or []
         done = {(part.topic, part.partition): part.offset for part in committed}

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.avro_writer import compiled, varint
+from schemas.avro_writer import compiled
 from schemas.codec import _parsed, plain
 from schemas.records import RECORDS, Channel, IntervalReadings
 from schemas.registry import avsc
+from schemas.varints import varint
 from tests.unit.schemas.values import LONGS, record
 
 COUNTED = st.integers(min_value=-(10**9), max_value=10**13)

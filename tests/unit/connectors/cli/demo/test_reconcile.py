@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from connectors.cli.demo.reconcile import Found, Summary, Truth, reconcile
-from schemas.records import Alarm, AlarmKind, DeadLetter, OutageEvent, OutageKind, Register, RegisterReadings, TamperEvent
+from schemas.records import (
+    Alarm,
+    AlarmKind,
+    DeadLetter,
+    OutageEvent,
+    OutageKind,
+    OutageScope,
+    Register,
+    RegisterReadings,
+    TamperEvent,
+)
 
 IMPORT, EXPORT = "1.0.1.8.0.255", "1.0.2.8.0.255"
 T = 1_767_226_500_000
@@ -188,6 +198,14 @@ UNEXPECTED: dict[str, tuple[Callable[[Found], Any], str]] = {
         lambda what: what.outages.append(OutageEvent(id="o9", kind=OutageKind.OUTAGE, alarms=("x",))),
         "outages of no such alarm",
     ),
+    "an outage of which no revision names an alarm": (
+        lambda what: what.outages.append(OutageEvent(id="o9", outage_id="of nothing", revision=2)),
+        "outages of no such alarm",
+    ),
+    "an outage of a feeder of which no transformer is out": (
+        lambda what: what.outages.append(OutageEvent(id="o9", scope=OutageScope.FEEDER, outages=("of nothing",))),
+        "outages of no such alarm",
+    ),
     "an outage of nothing": (lambda what: what.outages.append(OutageEvent(id="o9")), "outages of no such alarm"),
     "an outage turned round": (
         lambda what: what.outages.__setitem__(0, replace(what.outages[0], kind=OutageKind.RESTORATION)),
@@ -220,6 +238,12 @@ def test_a_job_without_an_end_is_lost() -> None:
 
 
 HARMLESS: dict[str, Callable[[Found], Any]] = {
+    "an outage that is surer now": lambda what: what.outages.extend(
+        (replace(what.outages[0], outage_id="o"), replace(what.outages[0], id="o3", outage_id="o", alarms=(), revision=2))
+    ),
+    "an outage of a feeder": lambda what: what.outages.extend(
+        (replace(what.outages[0], outage_id="o"), OutageEvent(id="o3", scope=OutageScope.FEEDER, outages=("o",)))
+    ),
     "a record delivered again": lambda what: what.registers.append(readings()),
     "an alarm delivered again": lambda what: what.alarms.append(alarm("a-out")),
     "an outage delivered again": lambda what: what.outages.append(what.outages[0]),
