@@ -19,6 +19,7 @@ from schemas.ids import event_id
 from schemas.records import Direction, Frame, Protocol, SessionFrames, SessionKind, Transport
 
 _AARQ, _BLOCK = 0x60, 0xE0
+_TRANSPORTS = {item.value: item for item in Transport}
 
 
 class Conversation:
@@ -100,19 +101,18 @@ class Conversation:
         # Blocks that are not ciphered one by one let other telegrams pass in between.
         between = self._outer and apdu.data[0] != _BLOCK
 
-        def so_far() -> Push:
+        def so_far(reply: bytes = apdu.confirm) -> Push:
             # Built only where something comes of it: for each of many blocks it would cost as much as all before.
             frames = own if between else (*self._blocks, *own)
-            return self._push(frames, apdu.transport, received_at, apdu.confirm)
+            return self._push(frames, apdu.transport, received_at, reply)
 
         try:
             telegram = self._take(apdu)
             if telegram is None:
                 return self._wait(own, apdu, received_at)
-            push = so_far()
+            push = so_far(apdu.confirm + confirmation(telegram, apdu))
             if not between:
                 self._hold(())
-            push = replace(push, reply=apdu.confirm + confirmation(telegram, apdu))
             return [self._pipeline.telegram(telegram, push, apdu.data, used=self._used)]
         except BlockTransferError as error:
             # A block 1 of the next telegram ends the one before: it is kept, or whole already.
@@ -179,14 +179,21 @@ class Conversation:
         return self._used
 
     def _new_assembler(self) -> Assembler:
-        return Assembler(self._pipeline.keys_of, self._choose, limits=self._pipeline.limits)
+        pipeline = self._pipeline
+        return Assembler(
+            pipeline.keys_of,
+            self._choose,
+            limits=pipeline.limits,
+            others=pipeline.new_keys_of,
+            read_plain=pipeline.shapes.read,
+        )
 
     def _push(self, frames: tuple[bytes, ...], transport: str, received_at: int, reply: bytes = b"") -> Push:
         kept = SessionFrames(
             id=event_id("SessionFrames", "PUSH", self.endpoint, received_at, *frames),
             endpoint=self.endpoint,
             protocol=Protocol.DLMS,
-            transport=Transport(transport),
+            transport=_TRANSPORTS[transport],
             kind=SessionKind.PUSH,
             started_at=received_at,
             ended_at=received_at,

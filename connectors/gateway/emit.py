@@ -89,6 +89,22 @@ class Emitter:
             except Exception as error:  # noqa: BLE001 - whatever it is, the letter is not sent, and who waits must be told
                 group.done(error)
 
+    def push_all(self, pushes: Sequence[Push], then: Then) -> bool:
+        """Write what pushes come to that each have events and nothing else, as one group; false where that cannot be, and
+        nothing was written: then each is to be written by itself.
+        """
+        statements = [
+            Statement((push.frames, *push.events), push.meter_id or push.endpoint, child_of(""), push.replay_id)
+            for push in pushes
+        ]
+        try:
+            outgoing = [record for some in self.encode_all(statements, pushes[0].received_at) for record in some]
+        except (CodecError, TooLargeError):
+            return False
+        metrics.PUSHES.labels("events").inc(len(pushes))
+        self.send(outgoing, then, len(pushes))
+        return True
+
     def encode(
         self, records: Iterable[Record], key: str, at_ms: int, trace: str = "", replay_id: str = ""
     ) -> list[Outgoing]:
@@ -114,8 +130,8 @@ class Emitter:
     def _of_push(self, push: Push, trace: str, *, frames: bool) -> list[Outgoing]:
         at, replay_id = push.received_at, push.replay_id
         key = push.meter_id or push.endpoint
-        outgoing = self.encode((push.frames,), key, at, trace, replay_id) if frames else []
-        outgoing += self.encode(push.events, key, at, trace, replay_id)
+        records = (push.frames, *push.events) if frames else push.events
+        outgoing = self.encode(records, key, at, trace, replay_id)
         if push.announced is not None:
             outgoing += self.encode((push.announced,), push.announced.id, at, trace, replay_id)
         return outgoing

@@ -6,7 +6,7 @@ telegram leads to a meter. Pure, but for looking into the directory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from connectors.gateway.directory import Directory
@@ -23,6 +23,8 @@ _SINGLE = (IdentityKind.SYSTEM_TITLE, IdentityKind.LOGICAL_DEVICE_NAME)
 """Kinds of which a meter has one, so that another than the registered one is a contradiction. Serials have several
 notations."""
 _LONGEST = 64
+_Held = tuple[Identity, Meter | None]
+"""An identity, and the registered meter that has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +37,41 @@ class Identified:
 
 def presented(telegram: Telegram, serials: tuple[str, ...] = SERIALS) -> tuple[Identity, ...]:
     """The identities that a telegram presents, strongest first."""
-    found: dict[Identity, None] = {}
-    if telegram.system_title:
-        found[Identity(IdentityKind.SYSTEM_TITLE, telegram.system_title)] = None
+    found: dict[tuple[IdentityKind, str], Identity] = {}
+    if title := telegram.system_title:
+        found[IdentityKind.SYSTEM_TITLE, title] = Identity(IdentityKind.SYSTEM_TITLE, title)
+    said: dict[str, list[str]] = {}
+    for value in telegram.values:
+        if (
+            value.attribute == 2
+            and value.raw is not None
+            and (value.obis == cosem.LOGICAL_DEVICE_NAME or value.obis in serials)
+        ):
+            text = str(value.raw).strip()
+            if 0 < len(text) <= _LONGEST:
+                said.setdefault(value.obis, []).append(text)
     for kind, names in ((IdentityKind.LOGICAL_DEVICE_NAME, (cosem.LOGICAL_DEVICE_NAME,)), (IdentityKind.SERIAL, serials)):
-        for name in names:
-            for value in telegram.values:
-                text = "" if value.raw is None else str(value.raw).strip()
-                if value.obis == name and value.attribute == 2 and 0 < len(text) <= _LONGEST:
-                    found[Identity(kind, text)] = None
-    return tuple(found)
+        for name in names if said else ():
+            for text in said.get(name, ()):
+                if (kind, text) not in found:
+                    found[kind, text] = Identity(kind, text)
+    return tuple(found.values())
 
 
 def identify(
     telegram: Telegram, endpoint: str, directory: Directory, template_of: Templates, serials: tuple[str, ...] = SERIALS
 ) -> Identified:
     """The registered meter that a telegram is from. `serials` are the objects in which any template looks for a serial."""
-    for candidate in _candidates(presented(telegram, serials), directory):
+    shown = _holders(presented(telegram, serials), directory)
+    seen: set[str] = set()
+    for _, candidate in shown:
+        if candidate is None or candidate.id in seen:
+            continue
+        seen.add(candidate.id)
         template = template_of(candidate)
-        counting = _counting(presented(telegram, template.serials), template)
-        meters = [(identity, meter) for identity in counting if (meter := _registered(identity, directory)) is not None]
+        own = shown if template.serials == serials else _holders(presented(telegram, template.serials), directory)
+        counting = _counting(own, template)
+        meters = [(identity, meter) for identity, meter in counting if meter is not None]
         if not meters or meters[0][1].id != candidate.id:
             continue  # found by an identity that does not count for this type of meter
         return Identified(candidate, _conflict(candidate, counting, meters))
@@ -62,10 +79,10 @@ def identify(
     if fallback is None:
         return Identified()
     template = template_of(fallback)
-    counting = _counting(presented(telegram, template.serials), template)
-    own = {identity.kind for identity in fallback.identities}
+    counting = _counting(_holders(presented(telegram, template.serials), directory), template)
+    kinds = {identity.kind for identity in fallback.identities}
     # A meter that says another name than this one has is another meter at the same address.
-    return Identified() if any(identity.kind in own for identity in counting) else Identified(fallback)
+    return Identified() if any(identity.kind in kinds for identity, _ in counting) else Identified(fallback)
 
 
 def by_endpoint(endpoint: str, directory: Directory) -> Meter | None:
@@ -89,13 +106,8 @@ def discovered(identities: tuple[Identity, ...], endpoint: str, at: int) -> Mete
     )
 
 
-def _candidates(identities: tuple[Identity, ...], directory: Directory) -> Iterator[Meter]:
-    seen: set[str] = set()
-    for identity in identities:
-        meter = _registered(identity, directory)
-        if meter is not None and meter.id not in seen:
-            seen.add(meter.id)
-            yield meter
+def _holders(identities: tuple[Identity, ...], directory: Directory) -> list[_Held]:
+    return [(identity, _registered(identity, directory)) for identity in identities]
 
 
 def _registered(identity: Identity, directory: Directory) -> Meter | None:
@@ -103,17 +115,19 @@ def _registered(identity: Identity, directory: Directory) -> Meter | None:
     return None if meter is None or meter.state is MeterState.DISCOVERED else meter
 
 
-def _counting(identities: tuple[Identity, ...], template: PushTemplate) -> tuple[Identity, ...]:
-    order = [kind for kind in template.identity_order if kind in IDENTITY_KINDS]
-    return tuple(identity for kind in order for identity in identities if identity.kind.value == kind)
+def _counting(shown: list[_Held], template: PushTemplate) -> list[_Held]:
+    # A kind is its own value (StrEnum): compared as the text that it is, since `value` of an enum costs a call.
+    return [held for kind in template.identity_order if kind in IDENTITY_KINDS for held in shown if held[0].kind == kind]
 
 
-def _conflict(meter: Meter, counting: tuple[Identity, ...], meters: list[tuple[Identity, Meter]]) -> str:
+def _conflict(meter: Meter, counting: list[_Held], meters: list[tuple[Identity, Meter]]) -> str:
     for identity, other in meters:
         if other.id != meter.id:
             return f"{meters[0][0].kind} belongs to meter {meter.id}, {identity.kind} {identity.value} to meter {other.id}"
-    for identity in counting:
+    for identity, _ in counting:
         own = [mine.value for mine in meter.identities if mine.kind is identity.kind]
-        if identity.kind in _SINGLE and own and identity.value.upper() not in (value.upper() for value in own):
+        if not own or identity.value in own or identity.kind not in _SINGLE:
+            continue
+        if identity.value.upper() not in (value.upper() for value in own):
             return f"meter {meter.id} presents {identity.kind} {identity.value}, registered is {own[0]}"
     return ""

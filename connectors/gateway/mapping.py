@@ -6,7 +6,9 @@ time of receipt.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, tzinfo
+from functools import lru_cache
 from itertools import pairwise
 
 from connectors.gateway.readings import Moment, Origin, Rows, channel, interval_readings, register, register_readings
@@ -36,11 +38,14 @@ def events_of(telegram: Telegram, meter: Meter, template: Template, received_at:
     profiles = tuple(
         readings for profile in telegram.profiles for readings in _intervals(profile, meter, template, zone, received_at)
     )
-    spoken = {fact.obis for fact in facts}
-    values = [value for value in telegram.values if value.obis not in spoken]
-    told = bool(alarms or profiles)
-    if not values or (told and not any(_measures(value, template) for value in values)):
-        return alarms + profiles
+    values: Sequence[TelegramValue] = telegram.values
+    if alarms or profiles:
+        spoken = {fact.obis for fact in facts}
+        values = [value for value in values if value.obis not in spoken]
+        if not any(_measures(value, template) for value in values):
+            return alarms + profiles
+    if not values:
+        return ()
     return (*alarms, *profiles, _registers(telegram, values, meter, zone, received_at))
 
 
@@ -94,14 +99,20 @@ def _measures(value: TelegramValue, template: Template) -> bool:
 
 def _when(time: MeterTime | None, telegram: Telegram, zone: tzinfo, received_at: int) -> tuple[str, int]:
     if time is not None:
-        return "time", time.to_utc_ms(zone)
+        return "time", _utc_ms(time, zone)
     if telegram.invocation_counter is not None:
         return "counter", telegram.invocation_counter
     return "received", received_at
 
 
+@lru_cache(maxsize=4_096)
+def _utc_ms(time: MeterTime, zone: tzinfo) -> int:
+    """The meters of a fleet push at the same times."""
+    return time.to_utc_ms(zone)
+
+
 def _registers(
-    telegram: Telegram, values: list[TelegramValue], meter: Meter, zone: tzinfo, received_at: int
+    telegram: Telegram, values: Sequence[TelegramValue], meter: Meter, zone: tzinfo, received_at: int
 ) -> RegisterReadings:
     time = telegram.clock
     stated = _when(time, telegram, zone, received_at)

@@ -11,8 +11,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any
 
 import structlog
 
@@ -20,11 +22,13 @@ from connectors.gateway.counters import Counters
 from connectors.gateway.directory import Directory
 from connectors.gateway.errors import KeyStoreError
 from connectors.gateway.identify import by_endpoint, discovered, identify, presented
-from connectors.gateway.keystore import KeyStore
+from connectors.gateway.keystore import KeyStore, MeterKeys, Pending
 from connectors.gateway.mapping import Event, events_of, security_alarm
 from connectors.protocols.dlms.ciphering import KEY_OCTETS, Keys
 from connectors.protocols.dlms.errors import DlmsError
 from connectors.protocols.dlms.framing import Limits
+from connectors.protocols.dlms.learnt import Shapes
+from connectors.protocols.dlms.objects.security_setup import TRIES, KeyState
 from connectors.protocols.dlms.push import GENERIC, reread
 from connectors.protocols.dlms.telegram import Telegram
 from connectors.protocols.dlms.template import PushTemplate, Template
@@ -32,6 +36,9 @@ from schemas.records import Alarm, Identity, IdentityKind, Meter, MeterState, Se
 
 _AN_HOUR = 3_600_000
 _UNKNOWN = Template("generic")
+_NO_KEY = (b"", b"", None)
+Proved = Callable[[str, Pending], None]
+"""Told the key reference of a meter that has its new keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,26 @@ class Push:
     waits: bool = False
     """A part of a telegram whose rest is to come: nothing is to be written, `reply` is to be sent at once."""
 
+    def of(self, meter: Meter, *, authenticated: bool = False) -> Push:
+        """The same as a push of this meter."""
+        kept = self.frames
+        # Field by field: dataclasses.replace takes several times as long, and every push comes by here.
+        frames = SessionFrames(
+            kept.id, meter.id, kept.endpoint, kept.protocol, kept.transport, kept.kind, kept.job_id, kept.started_at,
+            kept.ended_at, kept.frames,
+        )  # fmt: skip
+        return Push(
+            self.endpoint, self.received_at, frames, meter.id, self.events, self.letter, self.announced, self.reply,
+            self.replay_id, authenticated, self.waits,
+        )  # fmt: skip
+
+    def stating(self, events: tuple[Event, ...]) -> Push:
+        """The same with these events."""
+        return Push(
+            self.endpoint, self.received_at, self.frames, self.meter_id, events, self.letter, self.announced, self.reply,
+            self.replay_id, self.authenticated, self.waits,
+        )  # fmt: skip
+
     @property
     def outcome(self) -> str:
         """What became of it: the dead letter's code, or "events"."""
@@ -69,7 +96,9 @@ class Push:
 
 
 class Pipeline:
-    """What all connections share. `announce` is how many unregistered meters it tells of at most; 0 is none."""
+    """What all connections share. `announce` is how many unregistered meters it tells of at most; 0 is none. `proved` hears
+    of meters that push under keys that they are being given.
+    """
 
     def __init__(
         self,
@@ -79,6 +108,7 @@ class Pipeline:
         *,
         limits: Limits | None = None,
         announce: int = 0,
+        proved: Proved | None = None,
     ) -> None:
         self.directory = directory
         self.limits = limits or Limits()
@@ -86,10 +116,16 @@ class Pipeline:
         self._templates = templates
         self._generic = templates.get("generic", _UNKNOWN)
         self._serials = tuple(dict.fromkeys(name for t in (self._generic, *templates.values()) for name in t.push.serials))
+        self.shapes = Shapes()
+        """What was learnt of how meters push."""
+        self._likeness: dict[tuple[int, int], tuple[PushTemplate, PushTemplate, bool]] = {}
         self._counters = Counters()
         self._announce = announce
         self._announced: set[str] = set()
         self._told: dict[tuple[str, str], int] = {}
+        self._proved = proved
+        self._opened: tuple[bytes, bytes, tuple[str, Pending] | None] = _NO_KEY
+        """Of the keys that were asked for last: system title, which key, and the change that they belong to."""
         self._log = structlog.get_logger("pipeline")
 
     def template_of(self, meter: Meter) -> Template:
@@ -107,17 +143,36 @@ class Pipeline:
         try:
             found = self._keys.get(meter.key_ref) if meter is not None and meter.key_ref else None
             found = found or self._keys.get(title)
-            if found is None or found.ek is None:
-                return None
-            suite = 0 if meter is None else self.template_of(meter).pull.suite
-            if len(found.ek) == KEY_OCTETS[2]:
-                suite = 2
-            elif suite == 2:
-                suite = 0  # the key is what the meter has
-            return Keys(found.ek, found.ak, broadcast=found.broadcast, kek=found.kek, suite=suite)
+            return None if found is None else self._made(system_title, meter, found, None)
         except (KeyStoreError, ValueError) as error:
             self._log.error("keys-unusable", system_title=title, reason=str(error))
             return None
+
+    def new_keys_of(self, system_title: bytes) -> Keys | None:
+        """The keys that the meter with a system title was sent, while it is not known whether it has them."""
+        ask: Any = getattr(self._keys, "pending", None)
+        title = system_title.hex().upper()
+        meter = self.directory.find(IdentityKind.SYSTEM_TITLE, title)
+        ref = meter.key_ref or title if meter is not None else title
+        try:
+            found: Pending | None = None if ask is None else ask(ref)
+            if found is None or "new" not in TRIES[found.state]:
+                return None
+            return self._made(system_title, meter, found.keys, (ref, found))
+        except (KeyStoreError, ValueError) as error:
+            self._log.error("keys-unusable", system_title=title, reason=str(error))
+            return None
+
+    def _made(self, title: bytes, meter: Meter | None, found: MeterKeys, change: tuple[str, Pending] | None) -> Keys | None:
+        if found.ek is None:
+            return None
+        suite = 0 if meter is None else self.template_of(meter).pull.suite
+        if len(found.ek) == KEY_OCTETS[2]:
+            suite = 2
+        elif suite == 2:
+            suite = 0  # the key is what the meter has
+        self._opened = title, blake2b(found.ek, digest_size=4).digest(), change
+        return Keys(found.ek, found.ak, broadcast=found.broadcast, kek=found.kek, suite=suite)
 
     def keys_changed(self) -> bool:
         """Whether the key store holds other keys than a moment ago, so that it is worth trying again."""
@@ -137,9 +192,7 @@ class Pipeline:
         meter = who.meter
         if meter is None:
             return self._unknown(presented(telegram, self._serials), push)
-        push = replace(
-            push, meter_id=meter.id, frames=replace(push.frames, meter_id=meter.id), authenticated=telegram.authenticated
-        )
+        push = push.of(meter, authenticated=telegram.authenticated)
         if who.conflict:
             alarm = security_alarm(meter, "identity-conflict", who.conflict, push.received_at, wire(push.frames))
             return replace(
@@ -150,14 +203,25 @@ class Pipeline:
             detail = f"meter {meter.id} ciphers all it pushes (template {template.name}), and this came in clear"
             alarms = () if push.replay_id else self.alarm_once(meter, "push-unprotected", detail, push.received_at)
             return replace(push, events=alarms, letter=letter_of(push, "push-unprotected", detail))
-        if not reads_alike(used or GENERIC, template.push):
-            telegram = reread(telegram, template.push)
+        if not self._alike(used or GENERIC, template.push):
+            telegram = reread(telegram, template.push, self.shapes.read)
+        if telegram.authenticated and not push.replay_id:
+            self._learn(telegram)
         warnings = self._counted(telegram, meter, push, sealed)
         events = events_of(telegram, meter, template, push.received_at)
         if events:
-            return replace(push, events=(*warnings, *events))
+            return push.stating((*warnings, *events))
         detail = f"the telegram has a time, and no value that is named: {len(telegram.unnamed)} without a name"
         return replace(push, events=warnings, letter=letter_of(push, "telegram-empty", detail))
+
+    def _alike(self, used: PushTemplate, own: PushTemplate) -> bool:
+        """`reads_alike`, asked once of two templates, which are kept so that their ids stay theirs."""
+        if used is own:
+            return True
+        known = self._likeness.get((id(used), id(own)))
+        if known is None:
+            known = self._likeness[id(used), id(own)] = used, own, reads_alike(used, own)
+        return known[2]
 
     def failed(self, error: DlmsError, push: Push, system_title: str | None) -> Push:
         """What a telegram that cannot be read comes to. A failed authentication in the name of a meter is an alarm."""
@@ -165,7 +229,7 @@ class Pipeline:
         registered = meter is not None and meter.state is not MeterState.DISCOVERED
         push = replace(push, letter=letter_of(push, error.code, error.detail))
         if meter is not None and registered:
-            push = replace(push, meter_id=meter.id, frames=replace(push.frames, meter_id=meter.id))
+            push = push.of(meter)
             if error.code == "cipher-authentication":
                 told = () if push.replay_id else self.alarm_once(meter, error.code, error.detail, push.received_at)
                 push = replace(push, events=told)
@@ -197,11 +261,21 @@ class Pipeline:
         self._announced.add(meter.id)
         return meter
 
+    def _learn(self, telegram: Telegram) -> None:
+        """A meter that pushes under new keys has them; one that was found to have the old ones since said it before that."""
+        title, _, change = self._opened
+        if change is not None and self._proved is not None and title.hex().upper() == telegram.system_title:
+            ref, pending = change
+            if pending.state is not KeyState.RECOVERED:
+                self._proved(ref, pending)
+
     def _counted(self, telegram: Telegram, meter: Meter, push: Push, sealed: bytes) -> tuple[Alarm, ...]:
         title, counter = telegram.system_title, telegram.invocation_counter
         if push.replay_id or title is None or counter is None:
             return ()
-        if not self._counters.replayed(bytes.fromhex(title), counter, sealed):
+        told, key, _ = self._opened  # counters of another key begin anew
+        who = bytes.fromhex(title)
+        if not self._counters.replayed(who + key if told == who else who, counter, sealed):
             return ()
         detail = f"invocation counter {counter} of system title {title} is not above the last, and the telegram is another"
         return (security_alarm(meter, "counter-replayed", detail, push.received_at, counter, sealed),)

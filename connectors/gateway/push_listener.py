@@ -34,6 +34,8 @@ from streams.runtime.settings import Gateway
 
 _FORGET_S = 60.0
 """A connection that was silent for so long, with nothing half received, gives its decoder back."""
+_TOGETHER = 64
+"""Pushes that are written as one group at most."""
 
 
 class PushListener:
@@ -338,18 +340,45 @@ class PushConnection(asyncio.Protocol):
             self._transport.write(reply)
 
     def _emit(self, pushes: list[Push]) -> None:
+        """Write what came: pushes with nothing but events together, since a failure of one closes the connection anyway."""
+        if len(pushes) > 1 and all(push.events and push.letter is None and push.announced is None for push in pushes):
+            for first in range(0, len(pushes), _TOGETHER):
+                self._emit_together(pushes[first : first + _TOGETHER])
+            return
         for push in pushes:
-            if push.waits:
-                self._answer(push.reply)
-                continue
-            if self._acks is None:
-                self._acks = deque()
-            ack = _Ack(self, push.reply)
-            self._acks.append(ack)
-            self._listener.emitter.push(push, ack.settle)
-            if push.meter_id and push.letter is None:
-                self.proven = self.proven or push.authenticated
-                self._listener.lines.speaks(self, self._listener.pipeline.directory.get(push.meter_id))
+            self._emit_one(push)
+
+    def _emit_together(self, pushes: list[Push]) -> None:
+        acks = self._waiting()
+        ack = _Ack(self, b"".join([push.reply for push in pushes]))
+        acks.append(ack)
+        if not self._listener.emitter.push_all(pushes, ack.settle):
+            acks.pop()
+            for push in pushes:
+                self._emit_one(push)
+            return
+        for push in pushes:
+            self._speaks(push)
+
+    def _emit_one(self, push: Push) -> None:
+        if push.waits:
+            self._answer(push.reply)
+            return
+        ack = _Ack(self, push.reply)
+        self._waiting().append(ack)
+        self._listener.emitter.push(push, ack.settle)
+        if push.letter is None:
+            self._speaks(push)
+
+    def _waiting(self) -> deque[_Ack]:
+        if self._acks is None:
+            self._acks = deque()
+        return self._acks
+
+    def _speaks(self, push: Push) -> None:
+        if push.meter_id:
+            self.proven = self.proven or push.authenticated
+            self._listener.lines.speaks(self, self._listener.pipeline.directory.get(push.meter_id))
 
     def _end(self) -> None:
         """No more octets: what is not whole is refused."""

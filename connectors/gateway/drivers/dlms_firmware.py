@@ -41,7 +41,6 @@ from connectors.protocols.dlms.objects.image_transfer import (
     initiate,
     order_activation,
     read_image_state,
-    schedule_activation,
     transfer_image,
 )
 from connectors.protocols.dlms.objects.reading import read
@@ -93,6 +92,8 @@ def wanted(order: DlmsOrder) -> tuple[Terms, FirmwareManifest]:
          f"the image is for {manifest.vendor} {manifest.model}, and the meter is a {meter.vendor} {meter.model}"),
         (not manifest.templates or meter.template in manifest.templates,
          f"the image is for meters of the templates {', '.join(manifest.templates)}, the meter's is {meter.template!r}"),
+        (not manifest.hardware or order.template.pull.hardware is not None,
+         "the image is for some hardware revisions only: set pull.hardware in the template to where the meter's is"),
     ):  # fmt: skip
         if not fits:
             raise _unfit(what)
@@ -118,6 +119,7 @@ async def install(order: DlmsOrder, line: Line, deed: Deed, found: Found) -> Non
         order.shapes.renew(order.meter)
     else:
         _check_version(terms, manifest, version)
+        await work.check_hardware()
         await work.bring(version)
 
 
@@ -136,36 +138,43 @@ class _Work:
         """The version that is active. Raises `JobError` where the meter does not tell it: then nobody could say afterwards
         what became of it.
         """
-        attribute = Attribute(1, self.order.template.pull.firmware, 2)
+        return await self._text("version", "firmware", self.order.template.pull.firmware)
+
+    async def check_hardware(self) -> None:
+        """Raises `JobError` where the image is for other hardware revisions than the meter's."""
+        wanted, obis = self.manifest.hardware, self.order.template.pull.hardware
+        if wanted and obis is not None:
+            revision = await self._text("hardware revision", "hardware", obis)
+            if revision not in wanted:
+                raise _unfit(f"the image is for the hardware {', '.join(wanted)}, and the meter's is {revision!r}")
+
+    async def _text(self, what: str, setting: str, obis: str) -> str:
+        attribute = Attribute(1, obis, 2)
         try:
             value: axdr.Value = await self.line.drive(read(self.line.link, attribute))
         except DlmsError as error:
             if error.code not in _NO_IMAGES or _fault(error).retry:
                 raise
             raise _unfit(
-                f"the meter does not tell its version ({error.detail}): set pull.firmware in its template"
+                f"the meter does not tell its {what} ({error.detail}): set pull.{setting} in its template"
             ) from error
         if not isinstance(value, (bytes, str)) or not value:
-            raise _unfit(f"{attribute} holds no text: set pull.firmware in the template to where the version is")
+            raise _unfit(f"{attribute} holds no text: set pull.{setting} in the template to where the {what} is")
         return text_of(value)
 
     async def bring(self, version: str) -> None:
         """The image into the meter, and what is to follow."""
         image = await self._image()
         await self._transfer(image)
-        terms, now, pull = self.terms, self.order.now_ms(), self.order.template.pull
+        terms, now = self.terms, self.order.now_ms()
         self.found.after = "verified"
         if not terms.installs:
             self.found.detail = f"{self.deed.progress}, verified; not to be activated"
         elif terms.activate_at is None or now >= terms.activate_at:
             await self._activate(version)
-        elif pull.image_activation is None:
-            self.found.detail = f"{self.deed.progress}, verified; to be activated by a later job, when it is time"
         else:
-            self.deed.permitted()
-            at = terms.activate_at
-            await self._told(schedule_activation(self.line.link, at, self.order.zone, pull.image_activation))
-            self.found.detail = f"{self.deed.progress}, verified; the meter activates it at its time"
+            # Not by the meter's own schedule (class 22): a halt or a freeze could not take that back.
+            self.found.detail = f"{self.deed.progress}, verified; to be activated by a later job, when it is time"
 
     async def look_again(self, version: str) -> None:
         """The activation was ordered: what came of it?"""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from connectors.protocols.dlms.apdus import DATA_NOTIFICATION
 from connectors.protocols.dlms.ciphering import Deciphered, KeyLookup
 from connectors.protocols.dlms.errors import CipherError, DlmsError
 from connectors.protocols.dlms.framing import Apdu, Limits, PushStream, Refused
@@ -20,7 +21,11 @@ from connectors.protocols.dlms.template import PushTemplate
 TemplateChooser = Callable[[bytes | None], PushTemplate | None]
 """The template for a push, given its system title where it was ciphered; None: recognise the layout."""
 
+PlainReader = Callable[[bytes, str, PushTemplate | None], Telegram]
+"""`push.read_plain`, or `learnt.Shapes.read`, which does the same sooner."""
+
 _DEFAULT_LIMITS = Limits()
+_NOTIFICATION = bytes((DATA_NOTIFICATION,))
 
 
 def _recognise(_: bytes | None) -> None:
@@ -40,8 +45,13 @@ class Assembler:
         *,
         limits: Limits = _DEFAULT_LIMITS,
         verify: bool = True,
+        others: KeyLookup | None = None,
+        read_plain: PlainReader = read_plain,
     ) -> None:
+        """`others` are keys that may hold, too: tried where those of `lookup` do not."""
+        self._read_plain = read_plain
         self._lookup = lookup
+        self._others = others
         self._choose = choose
         self._verify = verify
         self._outer = Blocks(max_apdu=limits.max_apdu)
@@ -85,6 +95,8 @@ class Assembler:
         return out
 
     def _read(self, data: bytes, transport: str) -> Telegram | None:
+        if data[:1] == _NOTIFICATION:
+            return self._read_plain(data, transport, self._choose(None))
         if not data or data[0] not in SEALED:
             return read_push(Apdu(data, (), transport), self._lookup, self._choose(None))
         opened, authenticated = self._unlock(data)
@@ -92,7 +104,7 @@ class Assembler:
         plain = self._inner.feed(opened.plain)
         if plain is None:
             return None
-        telegram = read_plain(plain, transport, self._choose(opened.system_title))
+        telegram = self._read_plain(plain, transport, self._choose(opened.system_title))
         return with_cipher(telegram, opened, authenticated=authenticated)
 
     def _unlock(self, data: bytes) -> tuple[Deciphered, bool]:
@@ -100,7 +112,12 @@ class Assembler:
             return unlock(data, self._lookup, verify=self._verify)
         except CipherError as error:
             self.system_title = error.system_title.hex().upper() if error.system_title else None
-            raise
+            if self._others is None or error.code != "cipher-authentication":
+                raise
+            try:
+                return unlock(data, self._others, verify=self._verify)
+            except CipherError:
+                raise error from None
 
     def _error(self, error: DlmsError, apdu: Apdu) -> TelegramError:
         return TelegramError(error.code, error.detail, apdu.data, apdu.transport, self.system_title)

@@ -37,17 +37,23 @@ _EQUIPMENT_ID_SIZE = 17
 """DSMR's equipment identifier; a logical device name has 16 octets and starts with the maker's three letters."""
 
 
-def read_body(body: Value, template: PushTemplate, *, tagged_time: bool = False) -> Found:
-    """The named values of a data-notification's body.
+def read_body(
+    body: Value,
+    template: PushTemplate,
+    *,
+    tagged_time: bool = False,
+    found: Callable[[str, PushTemplate], Found] = Found,
+) -> Found:
+    """The named values of a data-notification's body, in what `found` makes.
 
     `tagged_time` is the mark of Kaifa's meters, whose list 1 has no other. Raises DecodeError "dlms-layout-unknown" where no
     layout fits, or where the template's does not.
     """
     names = (template.layout,) if template.layout else tuple(_READERS)
     for name in names:
-        found = Found(name, template)
-        if _READERS[name](body, found, tagged_time):
-            return found
+        collected = found(name, template)
+        if _READERS[name](body, collected, tagged_time):
+            return collected
     looked_for = f"layout {template.layout!r} of template {template.name!r}" if template.layout else "any known layout"
     raise DecodeError(
         "dlms-layout-unknown",

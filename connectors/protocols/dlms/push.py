@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from connectors.protocols.dlms import axdr, general_ciphering
@@ -84,12 +85,31 @@ def _general(data: bytes, lookup: KeyLookup) -> Deciphered:
 
 def with_cipher(telegram: Telegram, opened: Deciphered, *, authenticated: bool) -> Telegram:
     """The telegram with what its ciphering says of it."""
-    return replace(
-        telegram,
-        system_title=opened.system_title.hex().upper(),
-        invocation_counter=opened.invocation_counter,
-        security=opened.security,
-        authenticated=authenticated,
+    title = opened.system_title.hex().upper()
+    return _protected(telegram, title, opened.invocation_counter, opened.security, authenticated=authenticated)
+
+
+def _protected(
+    telegram: Telegram, title: str | None, counter: int | None, security: int | None, *, authenticated: bool
+) -> Telegram:
+    # Field by field: dataclasses.replace takes as long as reading a telegram of a known shape.
+    return Telegram(
+        telegram.transport,
+        telegram.apdu,
+        telegram.values,
+        telegram.layout,
+        telegram.source,
+        telegram.plain,
+        title,
+        counter,
+        security,
+        authenticated,
+        telegram.meter_time,
+        telegram.confirmed,
+        telegram.invoke_id,
+        telegram.list_id,
+        telegram.unnamed,
+        telegram.profiles,
     )
 
 
@@ -117,15 +137,13 @@ def read_plain(plain: bytes, transport: str = RAW, template: PushTemplate | None
     )
 
 
-def reread(telegram: Telegram, template: PushTemplate) -> Telegram:
+def reread(
+    telegram: Telegram, template: PushTemplate, read: Callable[[bytes, str, PushTemplate], Telegram] = read_plain
+) -> Telegram:
     """The same push under another template: for a meter that is known only once its push was read. Raises DlmsError."""
-    new = read_plain(telegram.plain, telegram.transport, template)
-    return replace(
-        new,
-        system_title=telegram.system_title,
-        invocation_counter=telegram.invocation_counter,
-        security=telegram.security,
-        authenticated=telegram.authenticated,
+    new = read(telegram.plain, telegram.transport, template)
+    return _protected(
+        new, telegram.system_title, telegram.invocation_counter, telegram.security, authenticated=telegram.authenticated
     )
 
 

@@ -147,8 +147,8 @@ def _text(octets: bytes, deviation_reversed: bool) -> str:
     if isinstance(octets, TimeOctets) and 0xFF not in octets[:3]:
         return "{:02}:{:02}:{:02}".format(*octets[:3])
     stripped = octets.rstrip(b"\0") if octets.strip(b"\0") else octets
-    if all(0x20 <= octet < 0x7F for octet in stripped):
-        return stripped.decode("ascii")
+    if stripped.isascii() and (text := stripped.decode("ascii")).isprintable():
+        return text
     return octets.hex().upper()
 
 

@@ -143,10 +143,10 @@ class PullTemplate:
     """class/OBIS/attribute that a command may set; no other is."""
     firmware: str = "1.0.0.2.0.255"
     """OBIS of the active firmware identifier (class 1), which names the version."""
+    hardware: str | None = None
+    """OBIS of the hardware revision (class 1), for images that are not for every one."""
     image_transfer: str = "0.0.44.0.0.255"
     """OBIS of the image transfer (class 18)."""
-    image_activation: str | None = None
-    """OBIS of the single action schedule (class 22) by which the meter itself activates an image at a time."""
     restart_s: int = 60
     """How long the meter is left alone after it was told to activate an image."""
     back_s: int = 900

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.cli.reconcile_sources import sound
 from connectors.cli.reconciling import Expected, Figures, Line, Place, Profile, Received, Span, compare
 from schemas.records import Channel, IntervalReadings, Network, ReadSuccess, Schedule
 
@@ -54,6 +55,21 @@ def test_each_end_and_each_point_counts_once(readings: list[IntervalReadings], e
         received.add(each, DAY)
     ((_, _, figures),) = received.figures([DAY])
     assert (figures.intervals, figures.points) == expected
+
+
+@pytest.mark.parametrize(
+    ("record", "wanted"),
+    [
+        pytest.param(reading(), True, id="a reading"),
+        pytest.param(None, False, id="unreadable"),
+        pytest.param(Schedule(id="load"), False, id="another record"),
+        pytest.param(reading(rows=1 << 40), False, id="more rows than anybody has room for"),
+        pytest.param(reading(ends=(1_000,)), False, id="ends that are not one a row"),
+        pytest.param(reading(channels=(Channel("a", doubles=(1.0,)),)), False, id="values that are not one a row"),
+    ],
+)
+def test_what_the_sink_refuses_is_told_and_not_counted(record: Any, wanted: bool) -> None:
+    assert sound(record) is wanted
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-5, 110), st.integers(1, 4)), max_size=20))

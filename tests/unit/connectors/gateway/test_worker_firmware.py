@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-from gurux_dlms.enums import ErrorCode
+from gurux_dlms.enums import DataType, ErrorCode
 
 from connectors.gateway.addresses import Address
 from connectors.gateway.drivers.dlms import DlmsDriver
@@ -35,6 +35,7 @@ from tests.unit.connectors.gateway.meters import CLOCK, Network, Wire
 from tests.unit.connectors.gateway.test_deeds import Desk, Shared
 from tests.unit.connectors.gateway.test_worker import Bench, job, registered
 from tests.unit.connectors.gateway.test_worker_commands import Proving
+from tests.unit.connectors.protocols.dlms.gurux_meter import data
 
 HOUR = 3_600.0
 
@@ -376,6 +377,7 @@ async def test_a_freeze_stops_it_wherever_it_is(when: str) -> None:
         pytest.param({"model": "m2"}, {}, {}, "firmware-unfit", id="model"),
         pytest.param({"vendor": ""}, {}, {}, "firmware-unfit", id="vendor"),
         pytest.param({}, {"templates": ("idis",)}, {}, "firmware-unfit", id="template"),
+        pytest.param({}, {"hardware": ("B",)}, {}, "firmware-unfit", id="hardware-that-nobody-reads"),
         pytest.param({}, {"to_version": "1.6"}, {}, "firmware-unfit", id="another-version-than-approved"),
         pytest.param({}, {}, {"wave": "1"}, "object-invalid", id="unknown-term"),
         pytest.param({}, {}, {"image": "0" * 64}, "image-missing", id="no-image"),
@@ -391,6 +393,23 @@ async def test_what_does_not_fit_is_refused_before_anyone_connects(
     await settle(bench, 60)
     assert bench.ended() == [("f1", Outcome.FAILED, code)]
     assert bench.network.connects == []
+
+
+@pytest.mark.parametrize(("revision", "fits"), [("B", True), ("A", False), ("", False)])
+async def test_an_image_goes_to_the_hardware_that_it_is_for(revision: str, fits: bool) -> None:
+    meter, found = ImageMeter(), manifest(hardware=("B", "C"))
+    meter.more = (data("1.0.0.2.1.255", revision.encode(), DataType.OCTET_STRING),)
+    meter.peer = meter._peer()
+    bench, _, _ = a_bench(meter, images=FakeImages({found.id: found}))
+    generic = bench.driver._tools.templates["generic"]
+    here = replace(generic, pull=replace(generic.pull, hardware="1.0.0.2.1.255"))
+    tools = replace(bench.driver._tools, templates={**bench.driver._tools.templates, "generic": here})
+    bench.driver = DlmsDriver(tools)
+    bench.worker._tools = replace(bench.worker._tools, drivers=drivers_of((bench.driver,)))
+    bench.put(firmware_job())
+    await settle(bench, 30)
+    assert bool(meter.methods) is fits
+    assert [result.code for result in bench.results()] == ([] if fits else ["firmware-unfit"])
 
 
 @pytest.mark.parametrize(
