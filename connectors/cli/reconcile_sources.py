@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from connectors.cli.failure import CommandError
 from connectors.cli.reconciling import Expected, Figures, Place, Profile, Received, Span
 from connectors.cli.topics import Span as TopicSpan
 from connectors.cli.topics import decoded, extents, read_topic
 from connectors.clickhouse.errors import RefusedError
+from connectors.clickhouse.intervals import RowError, check_intervals
 from connectors.clickhouse.store import Store
 from schemas.records import IntervalReadings, Meter, ReadSuccess, Schedule
 from streams.gaps.expect import day_bounds
@@ -94,7 +95,7 @@ def facts(given: Settings, store: Store, expected: tuple[Expected, ...], other: 
         # A record is written after its intervals ended, whenever that was.
         only = TopicSpan(start_ms=whole.start, partitions=frozenset(partitions))
         for _, record in decoded(given, read_topic(given, INTERVALS, only)):
-            if isinstance(record, IntervalReadings):
+            if sound(record):
                 part.add(record, whole)
             else:
                 unreadable += 1
@@ -106,6 +107,17 @@ def facts(given: Settings, store: Store, expected: tuple[Expected, ...], other: 
     since = (extent.since for extent in held.values())
     late = max((at for at in since if at is not None and at > whole.start), default=None)
     return Facts(expected, other, received, stored, unreadable, late)
+
+
+def sound(record: object) -> TypeGuard[IntervalReadings]:
+    """Whether a record is a reading that the sink takes: of others rows and columns need not fit together."""
+    if not isinstance(record, IntervalReadings):
+        return False
+    try:
+        check_intervals(record)
+    except RowError:
+        return False
+    return True
 
 
 def places(given: Settings) -> dict[str, Place]:

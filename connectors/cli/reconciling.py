@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,5 +200,5 @@ def _given(channel: Channel, rows: int) -> NDArray[np.bool_]:
     if channel.texts:
         return np.fromiter(map(bool, channel.texts), np.bool_, rows)
     if channel.doubles:
-        return ~np.isnan(np.asarray(channel.doubles))
+        return np.asarray([not isnan(value) for value in channel.doubles], np.bool_)
     return np.ones(rows, np.bool_)

@@ -237,6 +237,8 @@ class Desk(Machine):
             self._step(case, Event.PERMITTED, why)
 
     def _take_back(self, case: Case, verdict: Verdict, why: Why) -> None:
+        if verdict not in (Verdict.REJECT, Verdict.CANCEL):
+            raise RefusedError("decision-unreadable", f"{verdict} is for campaigns; approve, reject or cancel a command")
         if verdict is Verdict.REJECT:
             why = Why(why.actor, "decision-rejected", f"{why.actor}: {why.detail}", why.digest)
             done = case.state is CommandState.AWAITING_APPROVAL and self._step(case, Event.REFUSED, why)

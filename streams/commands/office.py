@@ -13,8 +13,7 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from schemas.codec import CodecError
-from schemas.ids import event_id
-from schemas.records import AuditEntry, CommandLedger, DeadLetter, JobResult, Record
+from schemas.records import AuditEntry, CommandLedger, JobResult, Record
 from schemas.registry import RegistryError
 from schemas.signatures import Signer
 from streams.commands.desk import Desk
@@ -28,6 +27,7 @@ from streams.runtime.authority.policy import Policy
 from streams.runtime.authority.verify import Around
 from streams.runtime.books import Books
 from streams.runtime.dead_letters import TOPIC as DEAD_LETTERS
+from streams.runtime.dead_letters import letter_of
 from streams.runtime.errors import FatalError, TemporaryError
 from streams.runtime.kafka import new_consumer, values_of
 from streams.runtime.service import Runtime
@@ -154,22 +154,9 @@ class Office:
             self._desk.result(record, value or b"")
 
     def _dead_letter(self, message: Message, error: CodecError) -> None:
-        topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
-        value = message.value() or b""
         metrics.DEAD_LETTERS.labels(error.code).inc()
-        letter = DeadLetter(
-            id=event_id("DeadLetter", self._runtime.service, error.code, topic, partition, offset, value),
-            service=self._runtime.service,
-            code=error.code,
-            detail=str(error),
-            topic=topic,
-            partition=partition,
-            offset=offset,
-            key=message.key(),
-            data=value,
-            at=self._runtime.clock.now_ms(),
-        )
-        self._desk.paper.put(DEAD_LETTERS, f"{topic}/{offset}", letter)
+        letter = letter_of(self._runtime.service, error.code, str(error), message, self._runtime.clock.now_ms())
+        self._desk.paper.put(DEAD_LETTERS, f"{letter.topic}/{letter.offset}", letter)
 
     def _write(self) -> None:
         began = self._runtime.clock.monotonic()

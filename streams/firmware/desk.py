@@ -50,6 +50,8 @@ _HOLDS = frozenset(
 _READS = frozenset(
     (Operation.READ_REGISTERS, Operation.READ_PROFILE, Operation.READ_EVENT_LOG, Operation.READ_CLOCK, Operation.PING)
 )
+_LONGEST_REQUEST = 300_000
+"""Octets: the books have a request and its target in one record, which must stay below a megabyte."""
 _BLOCKS = re.compile(r"(\d{1,9}) ?(?:/|of) ?(\d{1,9})")
 
 
@@ -175,6 +177,9 @@ class Desk(Machine):
 
     def _meters(self, asked: Asked) -> tuple[str, ...]:
         target = asked.request.target
+        if len(asked.value) > _LONGEST_REQUEST:
+            what = f"the request has {len(asked.value)} octets, and each job carries it: name a group instead of meters"
+            raise RefusedError("target-too-large", what)
         meters = self._fleet.resolve(target)
         if missing := sorted(set(target.meters) - set(meters)):
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -256,7 +261,8 @@ class Desk(Machine):
     # Meters.
 
     def _transfer_ended(self, case: Case, index: int, result: JobResult) -> None:
-        at = result.finished_at or self._clock.now_ms()
+        now = self._clock.now_ms()
+        at = min(result.finished_at or now, now)  # whatever clock said so: it is booked up to there
         if result.outcome is Outcome.DONE:
             installed = result.after == case.terms.version or (case.terms.installs and case.terms.activate_at is None)
             self.end_job(case, index, Event.INSTALLED if installed else Event.VERIFIED, at, "")

@@ -200,6 +200,8 @@ class Machine:
         place = self._fleet.get(meter_id)
         if place is None or not place.lives:
             raise RefusedError("target-unknown", f"meter {meter_id} is not in service any more")
+        if case.attempts[index] >= _MOST_ATTEMPTS:
+            raise RefusedError(TRIED, f"meter {meter_id} had {_MOST_ATTEMPTS} jobs of this campaign")
         check_allowed(self._around, case.asked, (place,), at)
         if case.meter(index) is Meter.WAITING:
             kind = self._fleet.kind(meter_id)

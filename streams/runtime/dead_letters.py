@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import replace
 
 from confluent_kafka import Message
 
@@ -103,11 +104,45 @@ class DeadLetters:
             self._share.passed(self._clock.monotonic(), count)
 
     def _send(self, letter: DeadLetter, key: bytes | None, parent: str, replay_id: str, done: Done | None) -> None:
+        letter = fitting(letter)
         metrics.DEAD_LETTERS.labels(letter.code).inc()
         headers = headers_of(letter, source=self._service, at_ms=letter.at, parent=parent, replay_id=replay_id)
         self._publisher.send(TOPIC, key, self._codec.encode(letter), headers, done)
         if self._share is not None:
             self._share.failed(self._clock.monotonic(), letter.code)
+
+
+def letter_of(service: str, code: str, detail: str, message: Message, at: int) -> DeadLetter:
+    """The dead letter for a record that a service consumed, to be written with what else it causes."""
+    topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
+    value = message.value() or b""
+    return fitting(
+        DeadLetter(
+            id=event_id("DeadLetter", service, code, topic, partition, offset, value),
+            service=service,
+            code=code,
+            detail=detail,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            key=message.key(),
+            data=value,
+            at=at,
+        )
+    )
+
+
+def fitting(letter: DeadLetter) -> DeadLetter:
+    """A letter that fits Kafka's usual limit of a record: of more octets than that its first ones. The record itself still
+    stands where the letter says.
+    """
+    if len(letter.data) <= _MOST_OCTETS and sum(map(len, letter.headers.values())) <= _MOST_HEADERS:
+        return letter
+    detail = f"{letter.detail} (the first octets of {len(letter.data):,}; headers are left out)"
+    return replace(letter, data=letter.data[:_MOST_OCTETS], headers={}, key=(letter.key or b"")[:_MOST_KEY], detail=detail)
+
+
+_MOST_OCTETS, _MOST_HEADERS, _MOST_KEY = 900_000, 50_000, 1_000
 
 
 class _Share:

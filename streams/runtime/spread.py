@@ -133,7 +133,9 @@ def _level(
         for key in by_second[low:high]:
             if load[second] <= most:
                 break
-            at = _room(int(key), int(second), times, gap, group, (order, where), load, most)
+            # What is within the window stays there, also where crowded segments go on behind it.
+            behind = window if times[key] < window else len(load) * _MS
+            at = _room(int(key), int(second), times, gap, group, (order, where), (load, most, behind))
             if at is not None:
                 times[key] = at
                 load[second] -= 1
@@ -147,13 +149,15 @@ def _room(
     gap: NDArray[np.float64],
     group: NDArray[np.int32],
     rows: tuple[Numbers, Numbers],
-    load: Numbers,
-    most: int,
+    seconds: tuple[Numbers, int, int],
 ) -> float | None:
-    """The nearest time for a key in a second that has room; None where its neighbours leave none."""
+    """The nearest time for a key in a second that has room; None where its neighbours leave none. `seconds` are what each
+    second has, the most it may have, and the time before which the key must stay.
+    """
+    load, most, behind = seconds
     order, where = rows
     at = int(where[key])
-    earliest, latest = 0.0, float(len(load) * _MS - 1)
+    earliest, latest = 0.0, float(behind - 1)
     if gap[key] > 0:
         before = order[at - 1] if at else key
         after = order[at + 1] if at + 1 < len(order) else key

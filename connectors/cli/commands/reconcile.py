@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -38,14 +39,14 @@ def reconcile(
     """
     from connectors.cli.reconcile_sources import span_of  # noqa: PLC0415 - numpy and the drivers take their time
 
-    first = _day(day) if day else datetime.now(UTC).date() - timedelta(days=1)
-    last = _day(to) if to else first
-    if not 0 <= (last - first).days < _LONGEST_DAYS:
-        raise usage(f"from {first} to {last} is no range of at most {_LONGEST_DAYS} days", "give the first day first")
     try:
         span_of(zone, 0, 900)
     except (ValueError, LookupError) as error:
         raise usage(f"--zone {zone} is no time zone", "an IANA name, such as Europe/Madrid") from error
+    first = _day(day) if day else datetime.now(ZoneInfo(zone)).date() - timedelta(days=1)
+    last = _day(to) if to else first
+    if not 0 <= (last - first).days < _LONGEST_DAYS:
+        raise usage(f"from {first} to {last} is no range of at most {_LONGEST_DAYS} days", "give the first day first")
     days = [first + timedelta(days=more) for more in range((last - first).days + 1)]
     run = _Run(zone, schedule, segment, each)
     try:

@@ -180,6 +180,15 @@ def test_rejected_and_cancelled() -> None:
     assert room.last().code == "decision-too-late"
 
 
+@pytest.mark.parametrize("verdict", [Verdict.PAUSE, Verdict.RESUME])
+def test_what_is_for_campaigns_takes_no_command_back(verdict: Verdict) -> None:
+    room = Room()
+    room.request(ASKED)
+    assert room.decision(decides(ASKED, verdict=verdict)) == [S.AWAITING_APPROVAL]
+    assert room.last().code == "decision-unreadable"
+    assert room.decision(decides(ASKED)) == [S.APPROVED, S.QUEUED, S.SENT]
+
+
 def test_frozen_between_approval_and_its_time() -> None:
     room = Room()
     value = asks(not_before=NOW + 10 * MINUTE)

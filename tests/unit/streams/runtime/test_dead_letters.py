@@ -68,3 +68,14 @@ def test_old_failures_are_forgotten() -> None:
         runtime.dead_letters.put("c", "d", b"%d" % number)
     clock.advance(61)
     runtime.dead_letters.put("c", "d", b"one more")
+
+
+def test_a_record_as_large_as_kafka_takes_becomes_a_letter_that_it_takes_too() -> None:
+    runtime, publisher, _ = fake_runtime("split")
+    value = bytes(1_040_000)
+    runtime.dead_letters.put_message("avro-framing", "?", fake_message(value, at=41, pairs=[("a", b"1")]))
+    (letter,) = publisher.records()
+    assert isinstance(letter, DeadLetter)
+    assert (len(letter.data), letter.headers, letter.offset) == (900_000, {}, 41)
+    assert "1,040,000" in letter.detail
+    assert len(runtime.codec.encode(letter)) < 1_000_000

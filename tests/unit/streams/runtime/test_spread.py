@@ -64,6 +64,14 @@ def test_even_for_the_whole_and_for_each_segment(sizes: list[int], gap_of: Calla
     check(result, segments, gaps, window)
 
 
+def test_what_fits_stays_in_the_window_beside_segments_that_do_not() -> None:
+    sizes, pace = [48, 120, 80, *[120] * 16], [60_000.0, 0.0, 60_000.0, *[0.0] * 16]
+    result, segments, _ = made(sizes, lambda at: pace[at], 600_000, limit_ms=1_200_000)
+    for segment, size in enumerate(sizes):
+        if size * pace[segment] <= 600_000:
+            assert result.offsets[segments == segment].max() < 600_000
+
+
 @given(
     sizes=st.lists(st.integers(1, 120), min_size=1, max_size=25),
     pace=st.lists(st.sampled_from([0.0, 200.0, 1_000.0, 10_000.0, 60_000.0]), min_size=25, max_size=25),
