@@ -38,6 +38,7 @@ OUTAGES = ("outage", "restoration")
 _OWN = AlarmKind.SECURITY  # the gateway's own alarms, about bytes that are bad on purpose
 REGISTRATION = "registration"
 _REGISTERED = "registered"  # the code of the event that the gateway makes of it; it bears the gateway's time
+_FOLLOW_UP = "hes-followup"  # what the follow-up service finds by itself, such as a clock that is wrong
 BAD = ("bad-", "garbage", "unknown-")
 
 
@@ -261,7 +262,7 @@ def _arrived(found: Found) -> dict[PushKey, dict[str, Mapping[str, Any]]]:
         values = {register.obis: register.value for register in readings.registers}
         arrived[readings.meter_id, "registers", readings.captured_at][readings.id] = values
     for alarm in found.alarms:
-        if alarm.code == _REGISTERED:
+        if alarm.code == _REGISTERED or alarm.code_table == _FOLLOW_UP:
             continue
         what = "tamper" if alarm.kind.startswith("TAMPER") else KINDS.get(alarm.kind, alarm.kind)
         arrived[alarm.meter_id, what, alarm.occurred_at][alarm.id] = {}
