@@ -25,6 +25,7 @@ from typing import Any
 from connectors.cli.demo.play import play
 from connectors.cli.demo.stage import Scale, Stage
 from connectors.cli.topics import decoded, read_topic
+from connectors.local import artifacts
 from connectors.local.home import Home
 from schemas.records import Alarm, Record, RegisterReadings
 from streams.runtime.settings import Settings
@@ -45,6 +46,7 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=3.0, help="seconds between two faults")
     given = parser.parse_args()
     if _APART not in os.environ and (apart := _apart()):
+        artifacts.ensure(Home.of().cache, _tell)  # from a network that the namespace does not have
         argv = [*apart, sys.executable, "-m", "tests.chaos.run", *sys.argv[1:]]
         return subprocess.run(argv, env=os.environ | {_APART: "1"}, check=False).returncode
     summary = run(given.faults, given.seed, given.meters, given.every)

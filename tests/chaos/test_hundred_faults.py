@@ -25,6 +25,7 @@ def hurt(faults: int, seed: int, timeout_s: float) -> dict[str, Any]:
     return summary
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_a_few_faults_lose_nothing_and_double_nothing() -> None:
     hurt(6, 12, 380)

@@ -24,7 +24,7 @@ from connectors.local.home import Home
 from connectors.templates.loader import load_templates
 from schemas.records import Alarm, IntervalReadings, Record, RegisterReadings, SessionFrames, SessionKind
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300), pytest.mark.usefixtures("jvm")]
+pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.timeout(300), pytest.mark.usefixtures("jvm")]
 
 # Meters that get no confirmation cannot know that a push was lost; that is their nature, not the head-end's.
 CONFIRMED_ONLY = ("--unconfirmed-share", "0", "--noise-share", "0", "--push-every", "6", "--outage-every", "3")

@@ -183,6 +183,7 @@ def test_what_was_not_approved_reaches_no_meter(site: Site) -> None:
     assert "decision-too-late" in shell.run("approve", campaign, "--as", "carol", code=1)[0]["error"]
 
 
+@pytest.mark.long
 def test_planned_proposed_approved_and_brought_to_the_meters(site: Site) -> None:
     shell = site.shell
     site.add(IMAGE)

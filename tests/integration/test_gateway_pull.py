@@ -210,7 +210,7 @@ def test_bad_jobs_are_dead_letters_and_good_ones_behind_them_are_done(
     ("operation", "code"),
     [
         *((operation, "job-unproven") for operation in (Operation.DISCONNECT, Operation.RECONNECT, Operation.SET_CLOCK)),
-        (Operation.FIRMWARE_TRANSFER, "operation-unsupported"),
+        (Operation.FIRMWARE_TRANSFER, "job-unproven"),
     ],
 )
 def test_nothing_that_acts_on_a_meter_is_done_without_its_proofs(
