@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
     home = tmp_path_factory.mktemp("fleet")
-    with simulated(home) as rows:
+    with simulated(home, 13) as rows:
         yield home, rows
 
 
