@@ -19,7 +19,7 @@ def hurt(faults: int, seed: int, timeout_s: float) -> dict[str, Any]:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False)
     assert done.stdout, done.stderr[-4_000:]
     summary: dict[str, Any] = json.loads(done.stdout)
-    assert summary["reconciled"], (summary, done.stderr[-4_000:])
+    assert summary["reconciled"], f"{json.dumps(summary, indent=1)}\n{done.stderr[-4_000:]}"
     assert summary["out_of_order"] == [], summary
     assert (summary["lost"], summary["duplicated"], summary["faults"]) == (0, 0, faults)
     return summary
