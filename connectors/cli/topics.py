@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, not re-exported to mypy
 
 from connectors.cli.failure import unreachable, usage
 from schemas.codec import Codec, CodecError
@@ -17,6 +18,7 @@ from schemas.registry import RegistryError
 from streams.runtime.kafka import client_config, values_of
 from streams.runtime.settings import Settings
 
+_T = TypeVar("_T")
 _FIRST_WORD_S = 5.0
 _PATIENCE_S = 10.0
 _SILENCE_S = 30.0
@@ -100,17 +102,31 @@ def decoded(given: Settings, messages: Iterator[Message]) -> Iterator[tuple[Mess
 
 def watermarks(consumer: Consumer, part: TopicPartition) -> tuple[int, int]:
     """The first offset of a partition and the next to be written; waits for a leader that is only just elected."""
+    return _once_led(lambda: consumer.get_watermark_offsets(part, timeout=_PATIENCE_S))
+
+
+def ends(admin: AdminClient, topics: Iterable[str]) -> dict[TopicPartition, int]:
+    """The next offset of every partition of these topics; waits likewise."""
+    known = admin.list_topics(timeout=_PATIENCE_S).topics
+    parts = [TopicPartition(topic, number) for topic in topics for number in known[topic].partitions]
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # upstream gives it no types
+
+    def ask() -> dict[TopicPartition, int]:
+        return {part: int(end.result().offset) for part, end in admin.list_offsets(dict.fromkeys(parts, latest)).items()}
+
+    return _once_led(ask)
+
+
+def _once_led(ask: Callable[[], _T]) -> _T:
     until = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            low, high = consumer.get_watermark_offsets(part, timeout=_PATIENCE_S)
+            return ask()
         except KafkaException as error:
             passing = error.args[0].retriable() or error.args[0].code() in _ELECTING
             if not passing or time.monotonic() > until:
                 raise
             time.sleep(0.1)
-        else:
-            return low, high
 
 
 def _config(given: Settings) -> dict[str, Any]:

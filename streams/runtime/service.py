@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FrameType
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import structlog
@@ -82,12 +82,7 @@ def run(service: str, settings: Settings, body: Callable[[Runtime], None], *, li
         log.error("cannot-start", reason=str(error))  # noqa: TRY400 - the sentence says it all; a traceback hides it
         return 3
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        log.info("stopping", signal=signal.Signals(number).name)
-        runtime.stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    stop_when_asked(runtime.stopping, log)
     tracing.export_to(spans)
     runtime.health.start()
     log.info("started", pid=os.getpid(), health_port=runtime.health.port, environment=settings.environment)
@@ -107,6 +102,23 @@ def run(service: str, settings: Settings, body: Callable[[Runtime], None], *, li
     runtime.publisher.close()
     log.info("stopped")
     return 0
+
+
+def stop_when_asked(stopping: threading.Event, log: structlog.stdlib.BoundLogger) -> None:
+    """SIGTERM and SIGINT set `stopping`, from a thread: a handler runs wherever the main thread stands, which may be in the
+    midst of the event's lock or of a log line, and neither can be entered again. SimpleQueue's put can.
+    """
+    asked: SimpleQueue[int] = SimpleQueue()
+    signal.signal(signal.SIGTERM, lambda number, _: asked.put(number))
+    signal.signal(signal.SIGINT, lambda number, _: asked.put(number))
+
+    def listen() -> None:
+        while True:
+            number = asked.get()
+            log.info("stopping", signal=signal.Signals(number).name)
+            stopping.set()
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
 
 
 def _spans(service: str, settings: Settings) -> Spans | None:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -41,6 +42,11 @@ class Reply(NamedTuple):
     body: bytes
 
 
+def await_end(running: Running) -> None:
+    while alive(running):
+        time.sleep(0.01)  # it needs the processor itself
+
+
 class Server:
     """The server as a process on one folder and port."""
 
@@ -56,12 +62,12 @@ class Server:
         self.running = spawn(command, self.folder / "log", tied=True)
         while not CLICKHOUSE.ready(self.ports):
             assert alive(self.running), tail(self.folder / "log")
+            time.sleep(0.01)
 
     def end(self, number: signal.Signals) -> None:
         assert self.running is not None
         os.kill(self.running.pid, number)
-        while alive(self.running):
-            pass
+        await_end(self.running)
 
     def ask(self, query: str = "", body: bytes = b"", method: str = "POST", path: str = "/", **parameters: str) -> Reply:
         return self.raw(method, f"{path}?{urlencode({'query': query, **parameters})}", body, {})
@@ -305,6 +311,5 @@ def test_a_second_server_on_the_same_data_says_why_it_ends(shared: Server) -> No
     data = ["--path", str(shared.folder / "data"), "--port", str(second.ports["clickhouse"])]
     log = shared.folder / "second.log"
     running = spawn(Command([sys.executable, "-m", "connectors.local.chdb_server", *data]), log, tied=True)
-    while alive(running):
-        pass
+    await_end(running)
     assert "cannot open the data" in tail(log)

@@ -1,17 +1,20 @@
-"""`hes bench split`: load profiles waiting on hes.events.bulk, through one split worker, to hes.readings.intervals."""
+"""`hes bench split`: load profiles waiting on hes.events.bulk, through one split worker, to hes.readings.intervals; by peers
+the same in the same run, whose output is held against ours.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, not re-exported to mypy
+from confluent_kafka.admin import AdminClient
 
-from connectors.cli import context
+from connectors.cli import context, topics
+from connectors.cli.bench import split_peers
 from connectors.cli.bench.measure import Measured, cpu_of
 from connectors.cli.bench.stack import bench_stack, service
 from connectors.cli.failure import CommandError
+from connectors.local.home import Home
 from schemas.ids import event_id
 from schemas.records import Cause, Channel, IntervalReadings
 from streams.runtime.kafka import Publisher, admin_client
@@ -22,26 +25,33 @@ SOURCE, TARGET = "hes.events.bulk", "hes.readings.intervals"
 _PATIENCE_S = 300.0
 
 
-def run(records: int, rows: int, channels: int, say: Callable[[str], None]) -> list[dict[str, object]]:
-    """One line: what one worker moved, from its first record to its last, start-up left out."""
+def run(
+    records: int, rows: int, channels: int, say: Callable[[str], None], peers: Sequence[str] = ()
+) -> Iterator[dict[str, object]]:
+    """A line for one worker of ours, from its first record to its last, start-up left out, and one for each of `peers`."""
     with bench_stack(say) as (settings, home):
         say(f"writing {records:,} profiles of {rows} x {channels}")
         fill(settings, records, rows, channels)
-        admin = admin_client(settings.kafka)
-        with service("split", settings, home) as worker:
-            while not (first := count(admin, TARGET)):
-                _alive(worker.alive(), str(worker.log))
-                time.sleep(0.01)
-            began, cpu = time.perf_counter(), cpu_of(worker.running.pid) if worker.running else 0.0
-            until = began + _PATIENCE_S
-            while (moved := count(admin, TARGET)) < records:
-                _alive(worker.alive() and time.perf_counter() < until, str(worker.log))
-                time.sleep(0.02)
-            wall = time.perf_counter() - began
-            used = (cpu_of(worker.running.pid) if worker.running else 0.0) - cpu
+        yield _ours(settings, home, records, rows, channels)
+        yield from split_peers.lines(peers, settings, (SOURCE, TARGET), records, rows * channels, say)
+
+
+def _ours(settings: Settings, home: Home, records: int, rows: int, channels: int) -> dict[str, object]:
+    admin = admin_client(settings.kafka)
+    with service("split", settings, home) as worker:
+        while not (first := count(admin, TARGET)):
+            _alive(worker.alive(), str(worker.log))
+            time.sleep(0.01)
+        began, cpu = time.perf_counter(), cpu_of(worker.running.pid) if worker.running else 0.0
+        until = began + _PATIENCE_S
+        while (moved := count(admin, TARGET)) < records:
+            _alive(worker.alive() and time.perf_counter() < until, str(worker.log))
+            time.sleep(0.02)
+        wall = time.perf_counter() - began
+        used = (cpu_of(worker.running.pid) if worker.running else 0.0) - cpu
     measured = Measured(moved - first, wall, used)
     row = measured.row(f"{rows}x{channels} profiles, one worker", "hes split", rows * channels)
-    return [row | {"records_per_s": round((moved - first) / wall)}]
+    return row | {"records_per_s": round((moved - first) / wall)}
 
 
 def fill(settings: Settings, records: int, rows: int, channels: int) -> None:
@@ -80,10 +90,7 @@ def count(admin: AdminClient, topic: str) -> int:
 
 def ends(admin: AdminClient, topic: str) -> dict[int, int]:
     """Where each partition of a topic ends."""
-    parts = admin.list_topics(topic, timeout=10).topics[topic].partitions
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # upstream gives it no types
-    found = admin.list_offsets({TopicPartition(topic, number): latest for number in parts})
-    return {part.partition: int(end.result().offset) for part, end in found.items()}
+    return {part.partition: end for part, end in topics.ends(admin, [topic]).items()}
 
 
 def _alive(well: bool, log: str) -> None:

@@ -8,21 +8,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, not re-exported to mypy
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.cli.demo.stage import SERVICES, Stage
 from connectors.cli.topics import Span, decoded, read_topic
 from schemas.records import Cause, CommandAck
 from schemas.topology import load
-from streams.runtime.kafka import admin_client
+from streams.runtime.kafka import new_consumer
+from streams.runtime.settings import Kafka
 
 _LATENCIES_KEPT = 100
 _WINDOW_S = 5.0
+_PATIENCE_S = 10.0
 _IN_GROUPS = {"gateway": "hes.jobs.", "oms": "hes.alarms"}
 """How the topics begin that a service reads in its group; all else it reads whole, in none."""
-_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # upstream gives it no types
 
 
 @dataclass(slots=True)
@@ -58,6 +58,8 @@ class Watch:
         self._monotonic = monotonic
         self._latencies: deque[int] = deque(maxlen=_LATENCIES_KEPT)
         self._lag: dict[str, int] = {}
+        self._lags = Lags(stage.settings.kafka)
+        self._asking = threading.Lock()
         self._history: deque[Snapshot] = deque()
         self._began = monotonic()
         self._ended = threading.Event()
@@ -74,6 +76,7 @@ class Watch:
         self._ended.set()
         for thread in self._threads:
             thread.join()
+        self._lags.close()
 
     def look(self) -> Snapshot:
         """How it stands now."""
@@ -93,15 +96,25 @@ class Watch:
             tampers=fraud.total("hes_records_out_total", topic="fraud.tampers"),
             dead_letters=_sum(m.by("hes_dead_letters_total", "code") for m in (gateway, split, sink, oms, fraud)),
             latency_ms=_percentiles(list(self._latencies)),
-            lag=dict(self._lag),
+            lag=self.lag(),
         )
         snapshot.rates = self._rates(snapshot)
         return snapshot
 
     def drained(self, topics: str = "") -> bool:
-        """Whether every group has read all there is on topics of this prefix, by a look of its own."""
-        self._lag = lag_by_topic(admin_client(self._stage.settings.kafka))
+        """Whether every group has read all there is on topics of this prefix, by a look of its own; not while Kafka, or the
+        leader of a partition, does not say.
+        """
+        try:
+            with self._asking:
+                self._lag = self._lags.by_topic()
+        except KafkaException:
+            return False
         return bool(self._lag) and not any(lag for topic, lag in self._lag.items() if topic.startswith(topics))
+
+    def lag(self) -> dict[str, int]:
+        """Records that were not read at the last look, by topic."""
+        return dict(self._lag)
 
     def _rates(self, now: Snapshot) -> dict[str, float]:
         self._history.append(now)
@@ -124,10 +137,9 @@ class Watch:
                     self._latencies.append(sum(stage or 0 for stage in stages))
 
     def _follow_lag(self) -> None:
-        admin = admin_client(self._stage.settings.kafka)
         while not self._ended.wait(1.0):
-            with contextlib.suppress(KafkaException):
-                self._lag = lag_by_topic(admin)
+            with contextlib.suppress(KafkaException), self._asking:
+                self._lag = self._lags.by_topic()
 
 
 class _Metrics:
@@ -143,22 +155,42 @@ class _Metrics:
         return _sum({s.labels[label]: s.value} for s in self._samples if s.name == name)
 
 
-def lag_by_topic(admin: AdminClient, services: Iterable[str] = SERVICES) -> dict[str, int]:
-    """Records not yet committed, by topic, of these services' groups; what was never committed counts whole."""
-    lag: dict[str, int] = {}
-    for name in services:
-        service = load().services[name]
-        topics = [topic for topic in service.consumes if topic.startswith(_IN_GROUPS.get(name, ""))]
-        asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(service.group_id)])
-        committed = asked[service.group_id].result().topic_partitions or []
-        done = {(part.topic, part.partition): part.offset for part in committed}
-        metadata = admin.list_topics(timeout=10).topics
-        wanted = [TopicPartition(topic, number) for topic in topics for number in metadata[topic].partitions]
-        ends = admin.list_offsets(dict.fromkeys(wanted, _LATEST))
-        for part, end in ends.items():
-            behind = end.result().offset - max(0, done.get((part.topic, part.partition), 0))
-            lag[part.topic] = lag.get(part.topic, 0) + behind
-    return lag
+class Lags:
+    """How far the groups of services are behind.
+
+    Asked by consumers that join no group: librdkafka's admin client aborts the process where the broker goes away while it
+    is asked for offsets. For one thread at a time.
+    """
+
+    def __init__(self, settings: Kafka, services: Iterable[str] = SERVICES) -> None:
+        self._settings = settings
+        self._services = {name: load().services[name] for name in services}
+        self._consumers: dict[str, Consumer] = {}
+
+    def by_topic(self) -> dict[str, int]:
+        """Records not yet committed; what was never committed counts whole. `KafkaException` where Kafka is away."""
+        lag: dict[str, int] = {}
+        for name, service in self._services.items():
+            if name not in self._consumers:
+                self._consumers[name] = new_consumer(self._settings, service.group_id, **{"group.instance.id": ""})
+            consumer = self._consumers[name]
+            known = consumer.list_topics(timeout=_PATIENCE_S).topics
+            topics = [topic for topic in service.consumes if topic.startswith(_IN_GROUPS.get(name, ""))]
+            parts = [TopicPartition(topic, number) for topic in topics for number in known[topic].partitions]
+            done = {(part.topic, part.partition): part.offset for part in consumer.committed(parts, timeout=_PATIENCE_S)}
+            latest = [TopicPartition(part.topic, part.partition, OFFSET_END) for part in parts]
+            for part in consumer.offsets_for_times(latest, timeout=_PATIENCE_S):
+                if part.error is not None:
+                    raise KafkaException(part.error)
+                behind = part.offset - max(0, done[part.topic, part.partition])
+                lag[part.topic] = lag.get(part.topic, 0) + max(0, behind)
+        return lag
+
+    def close(self) -> None:
+        """Part from Kafka."""
+        for consumer in self._consumers.values():
+            consumer.close()
+        self._consumers.clear()
 
 
 def _sum(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
