@@ -18,14 +18,23 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from schemas.codec import Codec, CodecError, expect
-from schemas.records import AuditEntry, CommandDecision, CommandRequest, Control, FirmwareManifest, Job, Operator
+from schemas.records import (
+    AuditEntry,
+    CampaignStop,
+    CommandDecision,
+    CommandRequest,
+    Control,
+    FirmwareManifest,
+    Job,
+    Operator,
+)
 
 _DOMAIN = b"hes-signature-1\0"
 KEY_OCTETS = 32
 """Of a public key."""
-Signed = CommandRequest | CommandDecision | Operator | Control | FirmwareManifest | Job
+Signed = CommandRequest | CommandDecision | Operator | Control | FirmwareManifest | Job | CampaignStop
 """What carries a signature."""
-S = TypeVar("S", CommandRequest, CommandDecision, Operator, Control, FirmwareManifest, Job)
+S = TypeVar("S", CommandRequest, CommandDecision, Operator, Control, FirmwareManifest, Job, CampaignStop)
 
 CODES = {
     "unsigned": "the record carries no signature, and what it asks needs one; sign it (`hes sign`)",

@@ -8,18 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.avro_columns import (
-    Arrays,
-    Batch,
-    Children,
-    ColumnReader,
-    Doubles,
-    NullableArrays,
-    Optional,
-    Symbols,
-    Texts,
-)
+from schemas.avro_columns import ColumnReader
 from schemas.codec import Codec, CodecError
+from schemas.columns import Arrays, Batch, Children, Doubles, NullableArrays, Optional, Symbols, Texts
 from schemas.records import Cause, Channel, IntervalReadings
 from schemas.registry import MemoryRegistry, avsc
 
