@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeGuard, TypeVar
 
 from connectors.cli.failure import CommandError
-from connectors.cli.reconciling import Expected, Figures, Place, Profile, Received, Span
+from connectors.cli.reconciling import Expected, Figures, Place, Profile, Received, Span, TooManyChannelsError
 from connectors.cli.topics import Span as TopicSpan
 from connectors.cli.topics import decoded, extents, read_topic
 from connectors.clickhouse.errors import RefusedError
@@ -94,11 +94,7 @@ def facts(given: Settings, store: Store, expected: tuple[Expected, ...], other: 
         part = Received()
         # A record is written after its intervals ended, whenever that was.
         only = TopicSpan(start_ms=whole.start, partitions=frozenset(partitions))
-        for _, record in decoded(given, read_topic(given, INTERVALS, only)):
-            if sound(record):
-                part.add(record, whole)
-            else:
-                unreadable += 1
+        unreadable += noted(part, whole, (record for _, record in decoded(given, read_topic(given, INTERVALS, only))))
         received.update({(profile, span): figures for profile, span, figures in part.figures(spans)})
     stored: Given = {}
     for span in spans:
@@ -107,6 +103,23 @@ def facts(given: Settings, store: Store, expected: tuple[Expected, ...], other: 
     since = (extent.since for extent in held.values())
     late = max((at for at in since if at is not None and at > whole.start), default=None)
     return Facts(expected, other, received, stored, unreadable, late)
+
+
+def noted(part: Received, span: Span, records: Iterable[object]) -> int:
+    """Note every reading that is one; how many of the records are none. `CommandError` where their channels are too many."""
+    unreadable = 0
+    try:
+        for record in records:
+            if sound(record):
+                part.add(record, span)
+            else:
+                unreadable += 1
+    except TooManyChannelsError as error:
+        raise CommandError(
+            f"{INTERVALS} has {error}: no fleet has as many, so something writes names that are none",
+            mend=f"look at what it writes (`hes tail {INTERVALS}`), mend its template, and compare the days after",
+        ) from error
+    return unreadable
 
 
 def sound(record: object) -> TypeGuard[IntervalReadings]:
@@ -132,7 +145,7 @@ def _stored(store: Store, database: str, span: Span) -> Given:
         for table in _TABLES
     )
     sql = (
-        f"SELECT meter_id, source, count() AS points, sum(toUInt32(ts)) AS seconds FROM ({union}) GROUP BY meter_id, source"  # noqa: S608
+        f"SELECT meter_id, source, count() AS points, sum(toUInt32(ts)) AS seconds FROM ({union}) GROUP BY meter_id, source"  # noqa: S608 - names are ours
     )
     try:
         rows = store.query(sql, {"start": span.start // 1000, "end": span.end // 1000}).rows

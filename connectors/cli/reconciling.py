@@ -20,9 +20,14 @@ from schemas.records import Channel, IntervalReadings, ReadSuccess, Schedule
 Ints = NDArray[np.int64]
 Profile = tuple[str, str]
 """Meter id and source of a profile."""
-_CHANNEL_BITS = 12
+_CHANNEL_BITS = 20
+"""Of a point's 64: the seconds in the others reach the year 280,000."""
 MAX_CHANNELS = 1 << _CHANNEL_BITS
 """Channels of all profiles, by name, that one comparison can tell apart."""
+
+
+class TooManyChannelsError(ValueError):
+    """More kinds of channels than `MAX_CHANNELS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Received:
     _channels: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def add(self, reading: IntervalReadings, span: Span) -> None:
-        """Note a reading's rows within a span. ValueError where there are more channels than can be told apart."""
+        """Note a reading's rows within a span. `TooManyChannelsError` where there are more than can be told apart."""
         if not reading.rows:
             return
         ends = _ends(reading)
@@ -64,9 +69,12 @@ class Received:
         self._ends.setdefault(profile, []).append(seconds[inside])
         points = self._points.setdefault(profile, [])
         for channel in reading.channels:
-            number = self._channels.setdefault((channel.obis, channel.attribute), len(self._channels))
+            kind = channel.obis, channel.attribute
+            number = self._channels.get(kind, len(self._channels))
             if number >= MAX_CHANNELS:
-                raise ValueError(f"more than {MAX_CHANNELS} kinds of channels")
+                name = f"{channel.obis[:40]!r} of meter {reading.meter_id[:80]!r}"
+                raise TooManyChannelsError(f"more than {MAX_CHANNELS:,} kinds of channels, the last {name}")
+            self._channels[kind] = number
             points.append(seconds[inside & _given(channel, reading.rows)] << _CHANNEL_BITS | number)
 
     def figures(self, spans: Iterable[Span]) -> Iterator[tuple[Profile, Span, Figures]]:

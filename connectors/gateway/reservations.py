@@ -18,7 +18,7 @@ answered is an alarm; a crash forgets a minute.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -37,6 +37,7 @@ from connectors.gateway.counting import (
     unavailable,
 )
 from connectors.gateway.errors import JobError
+from connectors.gateway.partition_books import PartitionBooks
 from schemas.records import CounterReservation, CountersSeen, Meter
 from streams.runtime import metrics
 from streams.runtime.clock import Clock
@@ -115,16 +116,13 @@ class Reservations:
     ) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._owns = owns
         self._alarm = alarm
         self._owner = owner
         self._block = block
         self._most_raised = most_raised
-        self._pause_s = pause_s
-        self._books: dict[int, asyncio.Future[_Book]] = {}
-        self._fenced: dict[int, float] = {}
-        self._closing: dict[int, asyncio.Future[None]] = {}
-        self._tasks: set[asyncio.Future[None]] = set()
+        self._books: PartitionBooks[_Book] = PartitionBooks(
+            "counters", clock, owns, unavailable, pause_s=pause_s, open_book=self._opened, close_book=self._closed
+        )
         self._holders: dict[str, str] = {}
         self._log = structlog.get_logger("counters")
 
@@ -142,7 +140,7 @@ class Reservations:
         `doubt`; `mark` says which key it is now, where that is known, and `after`, of a key that the gateway made, which
         one it is to replace. Raises `JobError`.
         """
-        book = await self._book(partition)
+        book = await self._books.get(partition)
         key = _key(book, meter, mark, made=after is not None)
         counting = book.counting.get(key)
         if counting is None:
@@ -157,7 +155,7 @@ class Reservations:
             counting.heard_under(mark)
         if self._clock.monotonic() >= book.tell_at:
             book.tell_at = self._clock.monotonic() + _SEEN_EVERY_S
-            self._spawn(self._tell(partition, book))
+            self._books.spawn(self._tell(partition, book))
         if not counting.checked and ask is not None:
             told = await ask()
             if told is not None:
@@ -178,35 +176,28 @@ class Reservations:
 
     def release(self, partitions: set[int]) -> None:
         """Other workers own these partitions now. Visits under way may use up what they have."""
-        for partition in partitions:
-            opened = self._books.pop(partition, None)
-            self._fenced.pop(partition, None)
-            if opened is not None:
-                self._closing[partition] = self._spawn(self._closed(opened, self._closing.get(partition)))
+        self._books.release(partitions)
 
     async def close(self) -> None:
         """Let everything go."""
-        self.release(set(self._books))
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._books.close()
 
-    async def _closed(self, opened: asyncio.Future[_Book], before: asyncio.Future[None] | None) -> None:
-        if before is not None:
-            await asyncio.wait([before])
-        await asyncio.wait([opened])
-        if opened.exception() is None:
-            book = opened.result()
-            for meter_id, key_ref in book.counting:
-                for held in (key_ref, key_ref.rpartition("#")[0]):
-                    if self._holders.get(held) == meter_id:
-                        del self._holders[held]
-            await asyncio.to_thread(self._let_go, book.opened, book.unwritten(self._owner, self._clock.now_ms()))
+    async def _opened(self, partition: int) -> _Book:
+        return _Book(await asyncio.to_thread(self._ledger.open, partition))
+
+    async def _closed(self, book: _Book) -> None:
+        for meter_id, key_ref in book.counting:
+            for held in (key_ref, key_ref.rpartition("#")[0]):
+                if self._holders.get(held) == meter_id:
+                    del self._holders[held]
+        await asyncio.to_thread(self._let_go, book.opened, book.unwritten(self._owner, self._clock.now_ms()))
 
     async def _tell(self, partition: int, book: _Book) -> None:
         """Write what was seen since it was last written. Where that fails, the next minute tries again."""
         records = book.unwritten(self._owner, self._clock.now_ms())
         for at in range(0, len(records), _AT_ONCE):
             some = records[at : at + _AT_ONCE]
-            if not self._current(partition, book) or await self._written(partition, book, some) is not None:
+            if not self._books.current(partition, book) or await self._written(partition, book, some) is not None:
                 return
             book.opened.seen.update({(record.meter_id, record.key_ref): record.seen for record in some})
 
@@ -218,39 +209,6 @@ class Reservations:
         except Exception as error:  # noqa: BLE001 - what was seen is forgotten, as after a crash; no counter is used for it
             self._log.info("counters-seen-not-written", partition=opened.partition, reason=str(error))
         self._ledger.close(opened)
-
-    async def _book(self, partition: int) -> _Book:
-        """The book of a partition, opened once for all who want it."""
-        if not self._owns(partition):
-            raise unavailable(f"partition {partition} is another worker's now")
-        if self._clock.monotonic() < self._fenced.get(partition, 0.0):
-            raise unavailable(f"another worker has taken partition {partition}")
-        opening = self._books.get(partition)
-        if opening is None:
-            opening = self._books[partition] = asyncio.get_running_loop().create_future()
-            self._spawn(self._open(partition, opening))
-        try:
-            return await asyncio.shield(opening)
-        except JobError:
-            raise
-        except Exception as error:
-            raise unavailable(f"hes.counters cannot be read: {error}") from error
-
-    async def _open(self, partition: int, opening: asyncio.Future[_Book]) -> None:
-        try:
-            closing = self._closing.get(partition)
-            if closing is not None:
-                await closing
-            opened = await asyncio.to_thread(self._ledger.open, partition)
-        except Exception as error:  # noqa: BLE001 - whoever waits is told; the next to ask tries again
-            self._log.warning("counters-not-opened", partition=partition, reason=str(error))
-            if self._books.get(partition) is opening:
-                del self._books[partition]
-            opening.set_exception(error)
-            opening.exception()  # it counts as seen, also where nobody waits any more
-        else:
-            self._log.info("counters-opened", partition=partition, keys=len(opened.reserved))
-            opening.set_result(_Book(opened))
 
     def _told(self, meter: Meter, counting: Counting, told: int, *, known: bool) -> None:
         """Take what the meter says into account: it may raise our counter, never lower it."""
@@ -290,7 +248,7 @@ class Reservations:
             self._log.warning("counters-not-reserved", meter=counting.key[0], reason=str(error))
 
     async def _reserve(self, partition: int, book: _Book, counting: Counting) -> None:
-        if not self._current(partition, book):
+        if not self._books.current(partition, book):
             counting.stale = True
             raise unavailable(f"partition {partition} was another worker's meanwhile")
         limit = min(LAST, max(counting.limit, counting.value - 1) + self._block)
@@ -304,15 +262,10 @@ class Reservations:
         book.waiting.append((record, written))
         if not book.writing:
             book.writing = True
-            self._spawn(self._write(partition, book))
+            self._books.spawn(self._write(partition, book))
         await written
         counting.limit = limit
         book.opened.seen[counting.key] = seen
-
-    def _current(self, partition: int, book: _Book) -> bool:
-        """Whether the partition has been ours ever since the book was opened."""
-        opened = self._books.get(partition)
-        return opened is not None and opened.done() and opened.exception() is None and opened.result() is book
 
     async def _write(self, partition: int, book: _Book) -> None:
         """All that wait, in one transaction; then those that came meanwhile."""
@@ -331,25 +284,16 @@ class Reservations:
             book.writing = False
 
     async def _written(self, partition: int, book: _Book, records: Sequence[CounterReservation]) -> JobError | None:
-        if not self._owns(partition):
-            return unavailable(f"partition {partition} is another worker's now")
         try:
+            self._books.check(partition)
             await asyncio.to_thread(self._ledger.reserve, book.opened, records)
+        except JobError as error:
+            return error
         except FencedError:
-            if self._current(partition, book):
-                # Somebody else owns the partition, or believes so. Who is right is known once the group has settled.
-                del self._books[partition]
-                self._fenced[partition] = self._clock.monotonic() + self._pause_s
-            self._log.warning("counters-fenced", partition=partition)
+            self._books.lost(partition, book)
             metrics.COUNTERS_FENCED.inc()
             return unavailable(f"another worker has taken partition {partition}")
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing is used that Kafka may not have
             return unavailable(f"hes.counters cannot be written: {error}")
         metrics.COUNTERS_RESERVED.inc(len(records))
         return None
-
-    def _spawn(self, work: Awaitable[None]) -> asyncio.Future[None]:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from schemas.ids import event_id
-from schemas.records import AuditEntry, CommandAck, CommandState, Job, JobResult, Operation, Record
+from schemas.records import CommandAck, CommandState, Job, JobResult, Operation
 from streams.commands.case import Case
-from streams.runtime.authority.chain import START, Link, link_of, linked
-from streams.runtime.books import AUDIT, Out
+from streams.runtime.authority.paper import Paper as AuditedPaper
+from streams.runtime.authority.paper import Reason
 
 ACKS, STATES = "hes.command-acks", "hes.command-states"
 URGENT, BULK = "hes.jobs.urgent", "hes.jobs.bulk"
@@ -18,54 +17,16 @@ SELF = "hes-commands"
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class Why(Reason):
     """What made something happen."""
 
     actor: str = SELF
-    code: str = ""
-    detail: str = ""
-    digest: bytes = b""
-    """Of the record that did."""
     result: JobResult | None = None
     """The one job's result, where the command has one job."""
 
 
-class Paper:
-    """Collects what is to be written; the audit chain goes on from `link`."""
-
-    def __init__(self, now_ms: Callable[[], int], link: Link = START) -> None:
-        self._now_ms = now_ms
-        self._outs: list[Out] = []
-        self.link = link
-        self.parent = ""
-        """The trace of what is being handled."""
-
-    def __len__(self) -> int:
-        return len(self._outs)
-
-    def take(self) -> list[Out]:
-        """All that was collected since the last time."""
-        outs, self._outs = self._outs, []
-        return outs
-
-    def put(self, topic: str, key: str, record: Record | None) -> None:
-        """Write a record."""
-        self._outs.append(Out(topic, key, record, self.parent))
-
-    def audit(self, action: str, subject: str, why: Why) -> None:
-        """Write the next entry of the chain."""
-        entry = AuditEntry(
-            at=self._now_ms(),
-            actor=why.actor,
-            action=action,
-            subject=subject,
-            detail=why.detail,
-            code=why.code,
-            digest=why.digest,
-        )
-        entry = linked(entry, self.link)
-        self.link = link_of(entry)
-        self.put(AUDIT, subject, entry)
+class Paper(AuditedPaper):
+    """Jobs and acknowledgements beside the audit chain."""
 
     def job(self, job: Job, *, urgent: bool) -> None:
         """Write a job on its lane."""

@@ -8,27 +8,31 @@ up, and the audit chain goes on from its one end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas.codec import CodecError
-from schemas.records import AuditEntry, Job, Record
+from schemas.records import AuditEntry, CampaignStop, Job, Record
 from schemas.signatures import Signer, entry_hash, signed
 from streams.runtime import metrics
 from streams.runtime.authority.chain import Link, link_of
-from streams.runtime.errors import DeliveryError, FatalError, TemporaryError
-from streams.runtime.kafka import client_config, new_consumer
+from streams.runtime.dead_letters import TOPIC as DEAD_LETTERS
+from streams.runtime.dead_letters import too_large_letter
+from streams.runtime.errors import DeliveryError, FatalError, TemporaryError, TooLargeError
+from streams.runtime.kafka import Outgoing, client_config, new_consumer, too_large
 from streams.runtime.service import Runtime
 from streams.runtime.tracing import headers_of
 
 _RECORDS, _WAIT_S = 5_000, 0.05
 _PATIENCE_S, _ABORT_S = 30.0, 5.0
 _LOOK_BACK = 1_000
+_TRIES = 40
 _FENCED = (
     KafkaError._FENCED,  # noqa: SLF001 - the constant's public name
     KafkaError.PRODUCER_FENCED,
@@ -56,7 +60,7 @@ class Books:
     """Open from its making until `close`, or until anything fails: then it is of no use any more.
 
     `topic` is the compacted one of a single partition that says where everything stands, `chain` the service's audit chain.
-    With a `signer`, jobs that carry a request are released by its signature (`verify_release`).
+    With a `signer`, jobs that carry a request are released by its signature (`verify_release`), and campaigns' stops signed.
     """
 
     def __init__(self, runtime: Runtime, topic: str, chain: str, timeout_s: float, signer: Signer | None = None) -> None:
@@ -89,28 +93,71 @@ class Books:
             raise
 
     def write(self, outs: Sequence[Out]) -> None:
-        """All of it or nothing. `FencedError` where somebody else has the books, `TemporaryError` where nobody can tell;
-        in either case this ledger, and whatever memory led to it, is to be thrown away.
+        """All of it or nothing; a dead letter in place of each record that is too large for Kafka. `FencedError` where
+        somebody else has the books, `TemporaryError` where nobody can tell; in either case this ledger, and whatever memory
+        led to it, is to be thrown away.
         """
-        failed: list[KafkaError] = []
-
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            if error is not None:
-                failed.append(error)
-            else:
-                metrics.RECORDS_OUT.labels(message.topic()).inc()
-
         try:
             with translated():
-                self._producer.begin_transaction()
-                for out in outs:
-                    self._produce(out, delivered)
-                self._producer.commit_transaction(_PATIENCE_S)
-        except TemporaryError:
+                self._write(list(outs))
+        except (TemporaryError, TooLargeError):
             self.close()
             raise
+
+    def _write(self, outs: list[Out]) -> None:
+        """Where the broker refuses a batch for its size, what is for its topic goes one by one; who is refused then is too
+        large by himself. After a refusal librdkafka counts on from what the broker never had: the broker says so when that
+        partition is written to next, and the transaction after that begins a new count.
+        """
+        alone: set[str] = set()
+        taken: set[int] = set()
+        for tries in range(_TRIES):
+            self._runtime.health.progress()
+            refused, error = self._transact(outs, alone, taken)
+            if error is None:
+                return
+            if tries == _TRIES // 2:  # so many that nobody can wait for each: of those, letters
+                refused = {at for at, out in enumerate(outs) if out.topic in alone} - taken
+            for at in refused:
+                if outs[at].topic in alone:
+                    outs[at] = self._in_place_of(outs[at], error)
+            alone |= {outs[at].topic for at in refused}
+        raise TooLargeError(f"{len(outs)} records were refused {_TRIES} times for the size of some; raise max.message.bytes")
+
+    def _transact(self, outs: Sequence[Out], alone: Collection[str], taken: set[int]) -> tuple[set[int], KafkaError | None]:
+        """Write all of it. Where that was undone since the broker found records too large: which, and its words. What the
+        broker took is added to `taken`.
+        """
+        failed: dict[int, KafkaError] = {}
+
+        def delivered(at: int, error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                failed[at] = error
+            else:
+                taken.add(at)
+
+        self._producer.begin_transaction()
+        try:
+            for at, out in enumerate(outs):
+                if out.topic in alone:
+                    self._producer.flush(_PATIENCE_S)
+                self._produce(out, partial(delivered, at))
+                if out.topic in alone:
+                    self._producer.flush(_PATIENCE_S)
+                if failed:
+                    break
+            self._producer.commit_transaction(_PATIENCE_S)
+        except KafkaException as error:
+            refused = {at for at, each in failed.items() if too_large(each)}
+            if not refused and error.args[0].code() != KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER:
+                raise
+            self._producer.abort_transaction(_PATIENCE_S)
+            return refused, failed[min(refused)] if refused else error.args[0]
         if failed:
-            raise FatalError(f"Kafka committed a transaction and reported {failed[0].str()}")
+            raise FatalError(f"Kafka committed a transaction and reported {next(iter(failed.values())).str()}")
+        for out in outs:
+            metrics.RECORDS_OUT.labels(out.topic).inc()
+        return set(), None
 
     def close(self) -> None:
         """Undo what is half written, where that is still ours to undo."""
@@ -188,12 +235,29 @@ class Books:
                 if self._runtime.clock.monotonic() > until:
                     raise DeliveryError(f"{out.topic}: the queue to Kafka stayed full for {_PATIENCE_S:.0f} s") from None
                 self._producer.poll(0.1)
+            except KafkaException as error:
+                if not too_large(error.args[0]):
+                    raise
+                self._produce(self._in_place_of(out, error.args[0]), delivered)
+                return
             else:
                 return
 
+    def _in_place_of(self, out: Out, error: KafkaError) -> Out:
+        """The dead letter for a record that Kafka finds too large. `TooLargeError` for a letter."""
+        if out.topic == DEAD_LETTERS:
+            raise TooLargeError(f"{DEAD_LETTERS} does not take a letter either: {error.str()}; raise its max.message.bytes")
+        value = None if out.record is None else self._encoded(out.record)
+        record = Outgoing(out.topic, out.key, value)
+        letter = too_large_letter(self._runtime.service, record, error.str(), self._runtime.clock.now_ms())
+        metrics.DEAD_LETTERS.labels(letter.code).inc()
+        self._log.error(letter.code, topic=out.topic, key=out.key, id=letter.id, reason=letter.detail)
+        return Out(DEAD_LETTERS, out.key, letter, out.parent)
+
     def _encoded(self, record: Record) -> bytes:
-        if self._signer is not None and isinstance(record, Job) and record.request:
-            return signed(self._runtime.codec, record, self._runtime.settings.environment, self._signer)
+        signer = self._signer
+        if signer is not None and (isinstance(record, CampaignStop) or (isinstance(record, Job) and record.request)):
+            return signed(self._runtime.codec, record, self._runtime.settings.environment, signer)
         return self._runtime.codec.encode(record)
 
     def _span(self, topic: str, start: int, end: int) -> list[Message]:
@@ -219,4 +283,6 @@ class translated:  # noqa: N801 - a context manager, used as a function
             cause = error.args[0]
             if cause.code() in _FENCED:
                 raise FencedError(f"another worker has the books: {cause.str()}") from error
+            if too_large(cause):
+                raise TooLargeError(f"a record of the books: {cause.str()}; raise max.message.bytes of its topic") from error
             raise TemporaryError(f"the books cannot be written: {cause.str()}") from error

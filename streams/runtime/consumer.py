@@ -13,8 +13,8 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.runtime import metrics
-from streams.runtime.errors import FatalError, TemporaryError
-from streams.runtime.kafka import new_consumer, values_of
+from streams.runtime.errors import TemporaryError
+from streams.runtime.kafka import hear_again, new_consumer, values_of
 from streams.runtime.service import Runtime
 from streams.runtime.tracing import tell_done
 
@@ -86,7 +86,9 @@ class BatchLoop:
         while self._runtime.clock.monotonic() < until and not self._runtime.stopping.is_set():
             self._runtime.health.progress()
             # Paused partitions give nothing; polling keeps the membership and lets a rebalance happen.
-            early, _ = values_of(self._consumer.consume(1, 0.1))
+            early, errors = values_of(self._consumer.consume(1, 0.1))
+            for error in errors:
+                self._report(error)
             if early:
                 self._rewind(early)
         if self._runtime.stopping.is_set():
@@ -117,8 +119,9 @@ class BatchLoop:
             # Another worker owns the partitions now, or Kafka is away: the batch is handled again, which changes nothing.
             self._log.warning("commit-refused", reason=str(error))
 
-    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._log.info("partitions-assigned", partitions=len(partitions))
+        hear_again(consumer, partitions)
         self._runtime.health.ready()
 
     def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -126,6 +129,4 @@ class BatchLoop:
         self._lost.update((part.topic, part.partition) for part in partitions)
 
     def _report(self, error: KafkaError) -> None:
-        if error.fatal():
-            raise FatalError(f"the consumer can go on no more: {error.str()}")
         self._log.warning("kafka", reason=error.str(), code=error.name())

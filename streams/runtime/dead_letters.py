@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from dataclasses import replace
 
+import structlog
 from confluent_kafka import Message
 
 from schemas.codec import Codec
@@ -14,11 +15,16 @@ from schemas.records import DeadLetter
 from streams.runtime import metrics
 from streams.runtime.clock import Clock
 from streams.runtime.errors import TooManyDeadLettersError
-from streams.runtime.kafka import Done, Publisher
+from streams.runtime.kafka import Done, Outgoing, Publisher
 from streams.runtime.settings import DeadLetterLimit
 from streams.runtime.tracing import REPLAY, TRACE, AnyHeaders, header, headers_of, pairs_of
 
 TOPIC = "hes.dead-letters"
+TOO_LARGE = "record-too-large"
+CODES = {
+    TOO_LARGE: "a record that a service made is larger than Kafka takes: raise max.message.bytes of its topic, redrive it"
+}
+"""Codes of every service, beside its own."""
 
 
 class DeadLetters:
@@ -32,6 +38,8 @@ class DeadLetters:
         self._service = service
         self._clock = clock
         self._share = None if limit is None else _Share(limit)
+        self._log = structlog.get_logger("dead-letters")
+        publisher.instead = self._in_place_of
 
     def put(
         self,
@@ -103,6 +111,26 @@ class DeadLetters:
         if self._share is not None:
             self._share.passed(self._clock.monotonic(), count)
 
+    def _in_place_of(self, record: Outgoing, why: str) -> Outgoing | None:
+        """The letter for a record that Kafka takes not in this size; for a letter itself, a shorter one."""
+        if record.topic == TOPIC:
+            shorter = self._shorter(record.value or b"")
+            return None if shorter is None else self._outgoing(shorter, record.key)
+        letter = too_large_letter(self._service, record, why, self._clock.now_ms())
+        metrics.DEAD_LETTERS.labels(letter.code).inc()
+        self._log.error(letter.code, topic=record.topic, id=letter.id, reason=letter.detail)
+        return self._outgoing(letter, record.key)
+
+    def _shorter(self, value: bytes) -> DeadLetter | None:
+        letter = self._codec.decode(value)
+        if not isinstance(letter, DeadLetter) or len(letter.data) <= _FEW_OCTETS:
+            return None
+        return replace(letter, data=letter.data[:_FEW_OCTETS], headers={}, detail=f"{letter.detail} (its first octets only)")
+
+    def _outgoing(self, letter: DeadLetter, key: bytes | str | None) -> Outgoing:
+        headers = headers_of(letter, source=self._service, at_ms=letter.at)
+        return Outgoing(TOPIC, key, self._codec.encode(letter), headers)
+
     def _send(self, letter: DeadLetter, key: bytes | None, parent: str, replay_id: str, done: Done | None) -> None:
         letter = fitting(letter)
         metrics.DEAD_LETTERS.labels(letter.code).inc()
@@ -132,6 +160,26 @@ def letter_of(service: str, code: str, detail: str, message: Message, at: int) -
     )
 
 
+def too_large_letter(service: str, record: Outgoing, why: str, at: int) -> DeadLetter:
+    """The dead letter for a record that a service made and Kafka takes not."""
+    value, key = record.value or b"", record.key.encode() if isinstance(record.key, str) else record.key
+    return fitting(
+        DeadLetter(
+            id=event_id("DeadLetter", service, TOO_LARGE, record.topic, key or b"", value),
+            service=service,
+            code=TOO_LARGE,
+            detail=f"{len(value):,} octets for {record.topic}: {why}; where the topic's max.message.bytes is below "
+            "1,048,588 raise it, and redrive this; a larger record is a fault of the service",
+            topic=record.topic,
+            partition=-1,
+            offset=-1,
+            key=key,
+            data=value,
+            at=at,
+        )
+    )
+
+
 def fitting(letter: DeadLetter) -> DeadLetter:
     """A letter that fits Kafka's usual limit of a record: of more octets than that its first ones. The record itself still
     stands where the letter says.
@@ -143,6 +191,7 @@ def fitting(letter: DeadLetter) -> DeadLetter:
 
 
 _MOST_OCTETS, _MOST_HEADERS, _MOST_KEY = 900_000, 50_000, 1_000
+_FEW_OCTETS = 10_000
 
 
 class _Share:

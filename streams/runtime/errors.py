@@ -15,5 +15,9 @@ class FatalError(Exception):
     """The process must end without committing; started again, it takes up where it last committed."""
 
 
+class TooLargeError(FatalError):
+    """Kafka takes no record of this size, however often it is sent, and nothing could be written in its place."""
+
+
 class TooManyDeadLettersError(FatalError):
     """The share of dead letters says that the deploy, not the data, is bad."""

@@ -26,7 +26,7 @@ from schemas.codec import CodecError
 from schemas.records import Record
 from schemas.registry import RegistryError
 from streams.runtime.errors import FatalError
-from streams.runtime.kafka import admin_client, new_consumer
+from streams.runtime.kafka import admin_client, is_fatal, new_consumer
 from streams.runtime.service import Runtime
 
 _RECORDS, _WAIT_S = 5_000, 0.2
@@ -135,7 +135,7 @@ class Follower:
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the constant's public name
                     behind.discard(message.partition())
                     reached[message.partition() or 0] = message.offset() or 0
-                elif error.fatal():
+                elif is_fatal(error):
                     raise FatalError(f"the consumer of {self._topic} can go on no more: {error.str()}")
                 else:
                     self._log.warning("kafka", topic=self._topic, reason=error.str(), code=error.name())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -26,6 +27,8 @@ TOPIC = "hes.images"
 CACHE = 128 << 20
 """Octets of images that are kept: two of the largest."""
 _FETCH_S, _READ_S, _FORGET_S = 120.0, 60.0, 30.0
+_NOT_HERE = ("image-missing", "images-full")
+"""Refusals of whatever id is asked for: not worth a line each."""
 _OVERHEAD = 200
 """Octets of a part's record beside its data."""
 ReadParts = Callable[[Sequence[int]], Iterable[bytes]]
@@ -33,7 +36,7 @@ ReadParts = Callable[[Sequence[int]], Iterable[bytes]]
 
 
 class ImageStore:
-    """The images that may be installed. Asked on any thread; `data` may take a minute, so not on an event loop's."""
+    """The images that may be installed. Asked on any thread; `data` may take minutes, so not on an event loop's: `fetch`."""
 
     def __init__(self, runtime: Runtime, around: Around, *, cache: int = CACHE, read_parts: ReadParts | None = None) -> None:
         self._runtime = runtime
@@ -45,7 +48,10 @@ class ImageStore:
         self._failed: dict[str, tuple[float, ImageError]] = {}
         self._lock = threading.Lock()
         self._assembling = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread = ThreadPoolExecutor(1, "image")
         self._told: dict[str, tuple[bytes | None, str]] = {}
+        self._turned_away = 0
         self._log = structlog.get_logger("images")
 
     @property
@@ -62,13 +68,15 @@ class ImageStore:
         self._follower.check()
 
     def stop(self) -> None:
-        """Stop following."""
+        """Stop following and fetching; what is being fetched is given up at its next octets."""
+        self._stopped.set()
+        self._thread.shutdown(wait=False, cancel_futures=True)
         self._follower.stop()
 
     def judge(self, image_id: str) -> FirmwareManifest | Refusal:
         """The manifest of an image that may be installed, or why not, for whoever must say so (the audit chain)."""
         found = self._book.judge(image_id, self._runtime.clock.now_ms())
-        if isinstance(found, Refusal) and found.code != "image-missing":
+        if isinstance(found, Refusal) and found.code not in _NOT_HERE:
             self._tell(image_id, found)
         return found
 
@@ -91,9 +99,7 @@ class ImageStore:
         Once assembled it is at hand until others need the room; a failure is remembered for half a minute, so that many
         meters that wait for an image do not fetch it in vain one after the other.
         """
-        manifest = self.judge(image_id)
-        if isinstance(manifest, Refusal):
-            raise ImageError("image-missing", manifest.detail)
+        manifest = self._sound(image_id)
         if (known := self._cached(image_id)) is not None:
             return known
         with self._assembling:
@@ -112,6 +118,20 @@ class ImageStore:
             self._keep(image_id, data)
             return data
 
+    def fetch(self, image_id: str) -> Future[bytes]:
+        """As `data`, on the store's own thread, one image after the other: who waits holds no thread that others need."""
+        found: Future[bytes] = Future()
+        try:
+            self._sound(image_id)
+            if (known := self._cached(image_id)) is None:
+                return self._thread.submit(self.data, image_id)
+            found.set_result(known)
+        except ImageError as error:
+            found.set_exception(error)
+        except RuntimeError:  # the thread takes nothing more
+            found.set_exception(self._stops(image_id))
+        return found
+
     def take(self, messages: Sequence[Message]) -> None:
         """Take records of the topic over."""
         for message in messages:
@@ -121,10 +141,23 @@ class ImageStore:
                 self._failed.pop(image_id, None)
             else:
                 self._log.warning("image-key", code="manifest-invalid", offset=message.offset())
+            if image_id == key and message.value() is None:
+                self._told.pop(image_id, None)
+                if self._book.value(image_id) is not None:
+                    self._log.warning("image-kept", image=image_id, reason="a tombstone that nobody signed a removal for")
+        if (now := self._book.turned_away) != self._turned_away:
+            records, self._turned_away = now - self._turned_away, now
+            self._log.error("images-full", code="images-full", records=records, reason=CODES["images-full"])
+
+    def _sound(self, image_id: str) -> FirmwareManifest:
+        manifest = self.judge(image_id)
+        if isinstance(manifest, Refusal):
+            raise ImageError("image-missing", manifest.detail)
+        return manifest
 
     def _assembled(self, manifest: FirmwareManifest) -> bytes:
         try:
-            return assembled(manifest, self._pieces(manifest))
+            return assembled(manifest, self._unless_stopped(manifest.id, self._pieces(manifest)))
         except FetchError as error:
             raise ImageError("image-missing", f"image {short(manifest.id)}: {error}") from error
         except (CodecError, RegistryError) as error:
@@ -137,10 +170,20 @@ class ImageStore:
         for number, value in enumerate(self._read_parts(self._book.places(manifest))):
             yield part_of(expect(self._runtime.codec.decode(value), FirmwarePart), manifest, number)
 
+    def _unless_stopped(self, image_id: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            if self._stopped.is_set():
+                raise self._stops(image_id)
+            yield piece
+
+    @staticmethod
+    def _stops(image_id: str) -> ImageError:
+        return ImageError("image-missing", f"image {short(image_id)} was not fetched: the service stops")
+
     def _from_topic(self, offsets: Sequence[int]) -> Iterable[bytes]:
         consumer = new_consumer(self._runtime.settings.kafka, f"{self._runtime.group}-images")
         try:
-            return values_at(consumer, offsets, self._runtime.clock.monotonic)
+            return values_at(consumer, offsets, self._runtime.clock.monotonic, self._stopped.is_set)
         finally:
             consumer.close()
 
@@ -164,15 +207,17 @@ class ImageStore:
             self._log.warning("image-refused", code=refusal.code, reason=refusal.detail)
 
 
-def values_at(consumer: Consumer, offsets: Sequence[int], monotonic: Callable[[], float]) -> list[bytes]:
+def values_at(
+    consumer: Consumer, offsets: Sequence[int], monotonic: Callable[[], float], stopped: Callable[[], bool] = lambda: False
+) -> list[bytes]:
     """The values at these offsets of hes.images, in the order given. `ImageError` where they are not to be had within a
-    minute, where one was replaced meanwhile, or where they are more than an image has room for.
+    minute or until `stopped`, where one was replaced meanwhile, or where they are more than an image has room for.
     """
     wanted, found, room = set(offsets), dict[int, bytes](), LARGEST + _OVERHEAD * len(offsets)
     until = monotonic() + _READ_S
     try:
         consumer.assign([TopicPartition(TOPIC, 0, min(offsets))])
-        while wanted and monotonic() < until:
+        while wanted and monotonic() < until and not stopped():
             for message in values_of(consumer.consume(100, 0.2))[0]:
                 offset, value = message.offset() or 0, message.value()
                 if offset in wanted and value is not None:

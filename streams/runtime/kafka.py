@@ -7,20 +7,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from prometheus_client import Counter
 
 from streams.runtime import metrics
-from streams.runtime.errors import DeliveryError, FatalError
+from streams.runtime.errors import DeliveryError, FatalError, TooLargeError
 from streams.runtime.lag import EVERY_MS, tell_lag
 from streams.runtime.settings import Kafka
 from streams.runtime.tracing import Headers
 
+Delivered = Callable[[KafkaError | None, Message], None]
+"""librdkafka's report on a record."""
 Done = Callable[[Exception | None], None]
 """Called once for a record: with None when the broker has it, else with what went wrong. On the thread that polls."""
 
@@ -32,6 +34,15 @@ class Outgoing(NamedTuple):
     key: str | bytes | None
     value: bytes | None
     headers: Headers | None = None
+
+
+Instead = Callable[[Outgoing, str], Outgoing | None]
+"""Given a record that is too large for Kafka, and Kafka's words: what is written in its place. On the thread that polls."""
+
+
+def too_large(error: KafkaError) -> bool:
+    """Whether a record is refused for its size: by librdkafka at once, or by the broker. Trying again cannot help."""
+    return bool(error.code() == KafkaError.MSG_SIZE_TOO_LARGE)
 
 
 def client_config(settings: Kafka) -> dict[str, Any]:
@@ -68,22 +79,27 @@ class Publisher:
         self._failed: Exception | None = None
         self._stop = threading.Event()
         self._poller: threading.Thread | None = None
-        self._producer = Producer(
+        self.instead: Instead | None = None
+        """Of records that are too large: so the rest goes on. Without it such a record is a `TooLargeError`."""
+        self._narrow: set[str] = set()
+        """Topics that take less than a batch: their records go one by one, so that one is not refused for others."""
+        self._config: dict[str, Any] = (
             client_config(settings)
             | {
                 "client.id": client_id,
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
-                "linger.ms": 5,
+                "linger.ms": settings.linger_ms,
                 "compression.type": "lz4",
                 "batch.size": 1_000_000,
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 262_144,
                 "delivery.timeout.ms": round(self._timeout * 1000),
             }
-            | overrides,
-            logger=logging.getLogger("librdkafka"),
+            | overrides
         )
+        self._producer = Producer(self._config, logger=logging.getLogger("librdkafka"))
+        self._single: Producer | None = None
 
     def send(
         self,
@@ -121,11 +137,12 @@ class Publisher:
 
     def poll(self) -> None:
         """Serve delivery reports that have come, on this thread."""
-        self._producer.poll(0)
+        self._poll_both(0)
 
     def flush(self) -> None:
         """Wait until the broker has everything; `DeliveryError` where it has not, after the delivery timeout."""
-        left = self._producer.flush(self._timeout + 5)
+        # Letters of what is refused one by one go with the others.
+        left = self._flush_single(self._timeout + 5) + self._producer.flush(self._timeout + 5)
         failed, self._failed = self._failed, None
         if failed is not None:
             raise failed
@@ -142,30 +159,72 @@ class Publisher:
         self._stop.set()
         if self._poller is not None:
             self._poller.join()
+        self._flush_single(self._timeout)
         self._producer.flush(self._timeout)
 
     def __len__(self) -> int:
-        return len(self._producer)
+        return len(self._producer) + (0 if self._single is None else len(self._single))
 
     def _poll(self) -> None:
         while not self._stop.is_set():
-            self._producer.poll(0.1)
+            self._poll_both(0.1)
 
-    def _produce(self, record: Outgoing, delivered: Callable[[KafkaError | None, Message], None]) -> None:
-        topic, key, value, headers = record
+    def _poll_both(self, wait_s: float) -> None:
+        if self._single is not None:
+            self._single.poll(0)
+        self._producer.poll(wait_s)
+
+    def _flush_single(self, wait_s: float) -> int:
+        return 0 if self._single is None else self._single.flush(wait_s)
+
+    def _one_by_one(self) -> Producer:
+        if self._single is None:
+            config = {**self._config, "batch.num.messages": 1, "client.id": f"{self._config['client.id']}-single"}
+            self._single = Producer(config, logger=logging.getLogger("librdkafka"))
+        return self._single
+
+    def _produce(self, record: Outgoing, delivered: Delivered) -> None:
         waited = 0.0
         while True:
+            topic = record.topic
             try:
-                self._producer.produce(topic, value, key, headers=headers, on_delivery=delivered)
+                self._produce_now(record, delivered)
             except BufferError:
-                self._producer.poll(0.1)
+                self._poll_both(0.1)
                 waited += 0.1
                 if waited > self._timeout:
                     raise DeliveryError(f"{topic}: the queue to Kafka stayed full for {self._timeout:.0f} s") from None
             except KafkaException as error:
-                raise self._translated(topic, error.args[0]) from error
+                other = self._in_place_of(record, error.args[0])
+                if other is None:
+                    raise self._translated(topic, error.args[0]) from error
+                record = other
             else:
                 return
+
+    def _in_place_of(self, record: Outgoing, error: KafkaError) -> Outgoing | None:
+        return self.instead(record, error.str()) if self.instead is not None and too_large(error) else None
+
+    def _alone(self, delivered: Delivered, error: KafkaError | None, message: Message) -> None:
+        """The report on a record that was sent by itself: where the broker finds it too large, something else is written in
+        its place, and reported.
+        """
+        if error is not None and too_large(error):
+            other = self._in_place_of(Outgoing(message.topic() or "", message.key(), message.value()), error)
+            try:
+                if other is not None:
+                    self._produce_now(other, delivered)
+                    return
+            except (BufferError, KafkaException):
+                pass  # nobody can wait within a report: the process ends, and begins again
+            error = KafkaError(error.code(), error.str(), fatal=True)
+        delivered(error, message)
+
+    def _produce_now(self, record: Outgoing, delivered: Delivered) -> None:
+        topic, key, value, headers = record
+        alone = topic in self._narrow
+        producer, report = (self._one_by_one(), partial(self._alone, delivered)) if alone else (self._producer, delivered)
+        producer.produce(topic, value, key, headers=headers, on_delivery=report)
 
     def _reported(self, error: KafkaError | None, topic: str) -> Exception | None:
         """Count a delivery report; what went wrong, if anything."""
@@ -173,11 +232,16 @@ class Publisher:
             _acknowledged(topic).inc()
             return None
         metrics.DELIVERY_FAILURES.labels(topic).inc()
+        if too_large(error) and not error.fatal() and self.instead is not None:
+            self._narrow.add(topic)
+            return DeliveryError(f"{topic} takes less than a batch: {error.str()}; its records are sent one by one now")
         return self._translated(topic, error)
 
     @staticmethod
     def _translated(topic: str, error: KafkaError) -> Exception:
-        if error.fatal():
+        if too_large(error):
+            return TooLargeError(f"{topic}: {error.str()}; raise its max.message.bytes, or write less in one record")
+        if is_fatal(error):
             return FatalError(f"{topic}: the producer can go on no more: {error.str()}")
         return DeliveryError(f"{topic}: Kafka did not take a record: {error.str()}")
 
@@ -222,20 +286,41 @@ def new_consumer(settings: Kafka, group: str, *, client_id: str = "", **override
         "session.timeout.ms": round(settings.session_timeout_s * 1000),
         "queued.max.messages.kbytes": 65_536,
         "statistics.interval.ms": EVERY_MS,
-        "stats_cb": tell_lag,
+        "stats_cb": partial(tell_lag, group + settings.group_suffix),
     }
     if settings.instance_id:
         config["group.instance.id"] = f"{settings.instance_id}-{group}"
     return Consumer(config | overrides, logger=logging.getLogger("librdkafka"))
 
 
+def hear_again(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    """To be called with partitions that are being assigned, wherever a consumer pauses: librdkafka keeps a pause beyond a
+    rebalance, so that a partition which was lost while it was paused, and comes back, would never be read again.
+    """
+    consumer.resume(partitions)
+
+
+def is_fatal(error: KafkaError) -> bool:
+    """Whether a client can go on no more, and only another process helps.
+
+    Of an error that came in a message's place, or by a delivery report, `KafkaError.fatal` is false whatever it is: there
+    librdkafka says it by the code.
+    """
+    return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - the constant's public name
+
+
 def values_of(messages: Sequence[Message]) -> tuple[list[Message], list[KafkaError]]:
-    """Messages that hold a record, apart from what librdkafka reports as an error in their place."""
+    """Messages that hold a record, apart from what librdkafka reports as an error in their place.
+
+    `FatalError` where the consumer can go on no more: librdkafka says so once, and then nothing ever comes.
+    """
     records, errors = [], []
     for message in messages:
         error = message.error()
         if error is None:
             records.append(message)
+        elif is_fatal(error):
+            raise FatalError(f"the consumer can go on no more: {error.str()}")
         elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the constant's public name
             errors.append(error)
     return records, errors

@@ -8,7 +8,7 @@ RECORDS_IN = Counter("hes_records_in_total", "Kafka records consumed", ["topic"]
 RECORDS_OUT = Counter("hes_records_out_total", "Kafka records acknowledged by the broker", ["topic"])
 DELIVERY_FAILURES = Counter("hes_delivery_failures_total", "Kafka records that the broker did not acknowledge", ["topic"])
 DEAD_LETTERS = Counter("hes_dead_letters_total", "Dead letters by code", ["code"])
-LAG = Gauge("hes_lag_records", "Records of a topic that this process has yet to take", ["topic"])
+LAG = Gauge("hes_lag_records", "Records of a topic that this process has yet to take", ["topic", "group"])
 BATCH_RECORDS = Histogram("hes_batch_records", "Records in a batch", buckets=(1, 10, 100, 500, 1_000, 2_000, 5_000, 10_000))
 BATCH_SECONDS = Histogram("hes_batch_seconds", "Seconds from a batch being taken to its commit")
 RETRIES = Counter("hes_retries_total", "Batches taken again because something outside was down", ["cause"])

@@ -20,8 +20,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streams.runtime import metrics
 from streams.runtime.consumer import BACKOFF_S, Handle
-from streams.runtime.errors import DeliveryError, FatalError, TemporaryError
-from streams.runtime.kafka import Publisher, new_consumer, values_of
+from streams.runtime.errors import DeliveryError, TemporaryError
+from streams.runtime.kafka import Publisher, hear_again, new_consumer, values_of
 from streams.runtime.service import Runtime
 from streams.runtime.tracing import tell_done
 
@@ -149,7 +149,9 @@ class OverlappedLoop:
             if self._runtime.clock.monotonic() > until:
                 self._consumer.pause(self._consumer.assignment())
                 paused = True
-                early, _ = values_of(self._consumer.consume(1, 0))  # lets a rebalance happen
+                early, errors = values_of(self._consumer.consume(1, 0))  # lets a rebalance happen
+                for error in errors:
+                    self._report(error)
                 if early:
                     self._read_again(early[0])
         if paused:
@@ -219,8 +221,9 @@ class OverlappedLoop:
             # Another worker owns the partitions now, or Kafka is away: the batch is handled again, which changes nothing.
             self._log.warning("commit-refused", reason=str(error))
 
-    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._log.info("partitions-assigned", partitions=len(partitions))
+        hear_again(consumer, partitions)
         self._owned = frozenset((part.topic, part.partition) for part in partitions)
         self._runtime.health.ready()
 
@@ -238,6 +241,4 @@ class OverlappedLoop:
         self._owned = frozenset()
 
     def _report(self, error: KafkaError) -> None:
-        if error.fatal():
-            raise FatalError(f"the consumer can go on no more: {error.str()}")
         self._log.warning("kafka", reason=error.str(), code=error.name())

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from streams.runtime.errors import FatalError
+from streams.runtime.settings import Commands
 
 _LARGEST = 16_384
 
@@ -36,3 +37,9 @@ def load_signing_key(file: str, passphrase: str, setting: str) -> Ed25519Private
     if not isinstance(key, Ed25519PrivateKey):
         raise FatalError(f"the key in {path} is no Ed25519 key; `hes operators keygen` makes one")
     return key
+
+
+def load_release_key(settings: Commands) -> Ed25519PrivateKey | None:
+    """The key by which jobs are released; as `load_signing_key`."""
+    secret = settings.release_key_passphrase.get_secret_value()
+    return load_signing_key(settings.release_key_file, secret, "commands.release_key_file")

@@ -30,6 +30,10 @@ class TermsError(ValueError):
     """A parameter is missing, unknown or out of its range; the sentence names it and the mend."""
 
 
+class UnorderedError(ValueError):
+    """Of two versions nobody can tell which comes first; the sentence names both."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A time of day in which meters may be sent an image, in minutes after their own midnight; over midnight where it ends
@@ -259,6 +263,8 @@ BY_NETWORK: Mapping[str, Term] = {
     "concurrent": Term(_count(1, 1_000), "", "concurrent.NETWORK: transfers in a segment at once, at most"),
 }
 """Parameters with a network behind a dot; they can only lower what the settings allow."""
+_ONE_BY_ONE = ("broadcast", "multicast", "group-address")
+"""What somebody may look for, and no campaign does."""
 _REQUIRED = ("image", "version")
 
 
@@ -277,6 +283,10 @@ def terms_of(parameters: Mapping[str, str]) -> Terms:
             by_network[head][network] = _read(name, BY_NETWORK[head], text)
         elif name in TERMS:
             found[name] = _read(name, TERMS[name], text)
+        elif head in _ONE_BY_ONE:
+            raise TermsError(
+                f"the parameter {name} asks for blocks to many at once; a campaign brings each meter its own: remove it"
+            )
         else:
             near = get_close_matches(name, (*TERMS, *BY_NETWORK), 1)
             mend = f"did you mean {near[0]}?" if near else "remove it"
@@ -330,6 +340,10 @@ def _read(name: str, term: Term, text: str) -> Any:
 
 
 def earlier(version: str, than: str) -> bool:
-    """Whether a version comes before another, by the numbers in it: 1.9 before 1.10. False where they do not tell."""
+    """Whether a version comes before another, by the numbers in it: 1.9 before 1.10. `UnorderedError` where one of two that
+    differ has no number, so that nobody can tell.
+    """
     one, other = (tuple(map(int, re.findall(r"\d{1,18}", text))) for text in (version, than))
+    if version != than and not (one and other):
+        raise UnorderedError(f"nobody can tell which of {version[:60]!r} and {than[:60]!r} comes first")
     return one < other

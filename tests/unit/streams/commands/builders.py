@@ -11,8 +11,10 @@ from schemas.records import (
     CommandState,
     Job,
     JobResult,
+    Operation,
     Outcome,
     Record,
+    Target,
 )
 from streams.commands.desk import Desk
 from streams.runtime.authority.chain import Break, Link, walk
@@ -22,7 +24,7 @@ from streams.runtime.books import Out
 from streams.runtime.clock import ManualClock
 from streams.runtime.meters import MeterDirectory
 from streams.runtime.settings import Commands
-from tests.unit.streams.runtime.authority.builders import CODEC, NOW, POLICY, meter, world
+from tests.unit.streams.runtime.authority.builders import CODEC, NOW, POLICY, asks, decides, meter, request, world
 
 
 class Room:
@@ -117,3 +119,21 @@ class Room:
         room.desk.restore([CODEC.decode(CODEC.encode(record)) for record in latest.values() if record is not None])
         room.written = list(self.written)
         return room
+
+
+S = CommandState
+ASKED = asks()
+READ = CODEC.encode(request(operation=Operation.READ_REGISTERS, by="mdm"))
+
+
+def sent() -> Room:
+    room = Room()
+    room.request(ASKED)
+    room.decision(decides(ASKED))
+    return room
+
+
+def many(room: Room, count: int, **fields: Any) -> bytes:
+    for number in range(count):
+        room.meter(f"b{number:03}", feeder="F9")
+    return CODEC.encode(request(operation=Operation.PING, target=Target(feeders=("F9",)), **fields))

@@ -1,9 +1,6 @@
-"""What becomes of requests, decisions, results and time at the desk."""
+"""What becomes of requests, decisions and time at the desk."""
 
 from __future__ import annotations
-
-import dataclasses
-from typing import Any
 
 import pytest
 
@@ -14,10 +11,7 @@ from schemas.records import (
     CommandCase,
     CommandState,
     ControlKind,
-    Job,
-    Network,
     Operation,
-    Outcome,
     Priority,
     Target,
     Verdict,
@@ -27,7 +21,7 @@ from streams.commands.states import TABLE, Event
 from streams.runtime.authority.jobs import verify_job
 from streams.runtime.authority.refusals import Proven
 from streams.runtime.settings import Commands
-from tests.unit.streams.commands.builders import Room
+from tests.unit.streams.commands.builders import ASKED, READ, Room, S, many, sent
 from tests.unit.streams.runtime.authority.builders import (
     CODEC,
     DAY,
@@ -45,10 +39,6 @@ from tests.unit.streams.runtime.authority.builders import (
     policy,
     request,
 )
-
-S = CommandState
-ASKED = asks()
-READ = CODEC.encode(request(operation=Operation.READ_REGISTERS, by="mdm"))
 
 
 def test_a_disconnection_goes_its_way() -> None:
@@ -233,172 +223,6 @@ def test_prepayment_goes_by_its_standing_authorization_and_no_further() -> None:
     assert room.request(asks("m1", by="prepay", id="c1")) == [S.RECEIVED, S.AWAITING_APPROVAL]
 
 
-OUTCOMES = {
-    Outcome.DONE: S.DONE,
-    Outcome.FAILED: S.FAILED,
-    Outcome.EXPIRED: S.EXPIRED,
-    Outcome.CANCELLED: S.CANCELLED,
-    Outcome.OUTCOME_UNKNOWN: S.OUTCOME_UNKNOWN,
-}
-
-
-@pytest.mark.parametrize(("outcome", "state"), OUTCOMES.items(), ids=OUTCOMES)
-def test_a_result_ends_the_command_once(outcome: Outcome, state: CommandState) -> None:
-    room = sent()
-    (job,) = room.jobs()
-    assert room.result(job, outcome, code="x", detail="why") == [state]
-    assert room.result(job, outcome, code="x", detail="why") == []
-
-
-def test_a_late_result_makes_the_unknown_known() -> None:
-    room = sent()
-    (job,) = room.jobs()
-    assert room.tick(60 + 60 + 60 + 1) == [S.OUTCOME_UNKNOWN]
-    assert room.last().code == "job-unanswered"
-    assert room.result(job) == [S.DONE]
-    assert room.last().code == ""
-
-
-def test_a_result_that_comes_late_and_says_that_its_time_was_over_is_believed_too() -> None:
-    room = sent()
-    (job,) = room.jobs()
-    room.tick(60 + 60 + 60 + 1)
-    assert room.result(job, Outcome.EXPIRED, code="job-expired") == [S.EXPIRED]
-
-
-def revoked(name: str = "bob") -> bytes:
-    return operator(name, ("meter-operator",), revoked=True, version=2)
-
-
-def test_a_copy_that_was_refused_for_a_decision_that_is_not_ours_does_not_end_the_command() -> None:
-    """Somebody put the decision of an operator who was revoked into a copy of the job."""
-    room = sent()
-    (job,) = room.jobs()
-    refused: dict[str, Any] = {"code": "operator-revoked", "detail": "the key of operator gone was revoked"}
-    assert room.result(job, Outcome.FAILED, **refused) == []
-    assert room.audit()[-1] == "job-refused"
-    room.tick(1)
-    assert room.audit()[-1] == "job-refused"
-    assert room.result(job) == [S.DONE]
-
-
-@pytest.mark.parametrize("known_first", [True, False], ids=["known here first", "known at the gateway first"])
-def test_a_job_whose_decision_was_revoked_since_fails_its_command(known_first: bool) -> None:
-    room = sent()
-    (job,) = room.jobs()
-    if known_first:
-        room.desk.operator(revoked())
-    states = room.result(job, Outcome.FAILED, code="operator-revoked", detail="bob was revoked")
-    if not known_first:
-        room.desk.operator(revoked())
-        states += room.tick(1)
-    assert states == [S.FAILED]
-    assert room.last().code == "operator-revoked"
-
-
-def test_a_refusal_does_not_undo_what_may_have_been_done() -> None:
-    room = sent()
-    (job,) = room.jobs()
-    assert room.result(job, Outcome.OUTCOME_UNKNOWN, code="outcome-unknown") == [S.OUTCOME_UNKNOWN]
-    room.desk.operator(revoked())
-    room.take()
-    for code in ("operator-revoked", "job-replayed", "request-expired"):
-        assert room.result(job, Outcome.FAILED, code=code) == []
-    assert room.result(job) == [S.DONE]
-
-
-def test_a_read_that_nobody_answers_expires_by_its_network() -> None:
-    for network, seconds in ((Network.NB_IOT, 90), (Network.PLC_PRIME, 600)):
-        room = Room()
-        room.meter("m1", network=network)
-        room.request(READ)
-        assert room.jobs()[0].deadline == NOW + seconds * 1000
-        assert room.tick(seconds + 59) == []
-        assert room.tick(2) == [S.EXPIRED]
-
-
-def test_results_of_others_and_made_up_ones_move_nothing() -> None:
-    room = sent()
-    (job,) = room.jobs()
-    before = len(room.audit())
-    for result in (
-        dataclasses.replace(job, id="made up"),
-        dataclasses.replace(job, meter_id="m2"),
-        dataclasses.replace(job, caused_by="schedule"),
-    ):
-        assert room.result(result) == []
-    assert room.result(job, attempt=2) == []
-    assert len(room.audit()) == before
-    room.result(dataclasses.replace(job, id="forged"), Outcome.FAILED, code="job-unproven", detail="no proofs")
-    assert room.audit()[before:] == ["job-refused"]
-    assert room.all(AuditEntry)[-1].code == "job-unproven"
-
-
-def many(room: Room, count: int, **fields: Any) -> bytes:
-    for number in range(count):
-        room.meter(f"b{number:03}", feeder="F9")
-    return CODEC.encode(request(operation=Operation.PING, target=Target(feeders=("F9",)), **fields))
-
-
-def test_bulk_goes_by_the_bulk_lane_paced_with_one_summary() -> None:
-    room = Room(settings=Commands(jobs_per_s=10, urgent_meters=5))
-    assert room.request(many(room, 25)) == [S.RECEIVED, S.APPROVED, S.QUEUED]
-    seen = []
-    for _ in range(3):
-        room.tick(1)
-        seen.append(len(room.jobs()))
-    assert seen == [10, 20, 25]
-    assert {out.topic for out in room.written if isinstance(out.record, Job)} == {"hes.jobs.bulk"}
-    assert len({job.id for job in room.jobs()}) == 25
-    jobs = room.jobs()
-    for job in jobs[:-1]:
-        assert room.result(job) == []
-    assert room.result(jobs[-1], Outcome.FAILED, code="connect-refused", detail="no") == [S.FAILED]
-    assert room.last().detail == "24 done, 1 failed; meter b024: no"
-    assert room.last().code == "connect-refused"
-
-
-def test_bulk_commands_take_turns() -> None:
-    room = Room(settings=Commands(jobs_per_s=10, urgent_meters=5))
-    value = many(room, 30)
-    room.request(value)
-    room.request(many(room, 30, id="c2"))
-    room.tick(1)
-    room.tick(1)
-    assert [sum(job.caused_by == name for job in room.jobs()) for name in ("c1", "c2")] == [10, 10]
-
-
-def test_bulk_cancelled_half_way() -> None:
-    room = Room(settings=Commands(jobs_per_s=10, urgent_meters=5))
-    value = many(room, 25)
-    room.request(value)
-    room.tick(1)
-    cancel = decides(value, by="carol", verdict=Verdict.CANCEL, reason="enough")
-    assert room.decision(cancel) == [S.SENT]
-    assert room.tick(5) == []
-    assert len(room.jobs()) == 10
-    for job in room.jobs()[:9]:
-        room.result(job)
-    assert room.result(room.jobs()[9]) == [S.CANCELLED]
-    assert room.last().detail.startswith("10 done, 15 cancelled")
-
-
-def test_bulk_survives_a_restart_in_the_middle_and_issues_each_job_once() -> None:
-    room = Room(settings=Commands(jobs_per_s=10, urgent_meters=5))
-    room.request(many(room, 25))
-    room.tick(1)
-    room = room.restarted()
-    for _ in range(5):
-        room.tick(1)
-        room = room.restarted()
-    assert sorted(job.meter_id for job in room.jobs()) == [f"b{number:03}" for number in range(25)]
-    for job in room.jobs():
-        room.result(job)
-        room = room.restarted()
-    assert room.last().state is S.DONE
-    room.audit()
-
-
 @pytest.mark.parametrize("until", ["asked", "approved", "answered"])
 def test_restarted_at_every_stage_the_relay_is_asked_once(until: str) -> None:
     room = Room()
@@ -472,10 +296,3 @@ def test_the_book_holds_exact_bytes() -> None:
     (case,) = room.all(CommandCase)
     assert (case.request, case.meters) == (ASKED, ("m1",))
     assert {ack.command_id for ack in room.all(CommandAck)} == {"c1"}
-
-
-def sent() -> Room:
-    room = Room()
-    room.request(ASKED)
-    room.decision(decides(ASKED))
-    return room

@@ -8,8 +8,18 @@ from typing import Any
 import pytest
 
 from schemas.records import FirmwareManifest
+from streams.runtime import image_book
 from streams.runtime.authority.refusals import Refusal
-from streams.runtime.image_book import LARGEST, PART, ImageBook, ImageError, assembled, parts_of
+from streams.runtime.image_book import (
+    LARGEST,
+    LARGEST_MANIFEST,
+    PART,
+    ImageBook,
+    ImageError,
+    assembled,
+    fault_of,
+    parts_of,
+)
 from tests.unit.streams.runtime.authority.builders import CODEC, DAY, HERE, NOW, altered, operator, sign
 from tests.unit.streams.runtime.image_cases import IMAGE, IMAGE_ID, PART_SIZE, added, around, manifest
 
@@ -95,15 +105,64 @@ def test_a_policy_without_firmware_believes_nobody() -> None:
     assert code(found.judge(IMAGE_ID, NOW)) == "kind-not-allowed"
 
 
-def test_the_latest_counts_and_a_tombstone_removes() -> None:
+def test_the_latest_counts_and_a_tombstone_takes_nothing_away() -> None:
     found = book(added())
     found.apply(IMAGE_ID, sign(manifest(to_version="2.2"), "alice"), 9)
     latest = found.judge(IMAGE_ID, NOW)
     assert isinstance(latest, FirmwareManifest)
     assert latest.to_version == "2.2"
-    found.apply(IMAGE_ID, None, 10)
+    places = found.places(latest)
+    for key in (IMAGE_ID, f"{IMAGE_ID}/0", f"{IMAGE_ID}/1"):
+        found.apply(key, None, 10)
+    assert found.judge(IMAGE_ID, NOW) == latest
+    assert (found.ids(), found.places(latest)) == ([IMAGE_ID], places)
+
+
+def removal(by: str = "carol", **fields: Any) -> bytes:
+    """That the image was removed, signed."""
+    return sign(manifest(removed=True, added_by=by, **({"added_at": NOW} | fields)), by)
+
+
+def test_who_may_removes_it_and_an_old_manifest_brings_nothing_back() -> None:
+    found, old = book(added()), added()[IMAGE_ID]
+    found.apply(IMAGE_ID, removal(), 9)
+    for value in (None, old, b"junk"):
+        found.apply(IMAGE_ID, value, 10)
+        refusal = found.judge(IMAGE_ID, NOW)
+        assert isinstance(refusal, Refusal)
+        assert (refusal.code, "was removed by carol" in refusal.detail) == ("image-missing", True)
+        assert (found.ids(), found.numbers(IMAGE_ID), found.is_removed(IMAGE_ID)) == ([], [], True)
+    found.apply(IMAGE_ID, sign(manifest(added_at=NOW + 1), "alice"), 11)
+    assert (code(found.judge(IMAGE_ID, NOW)), found.ids()) == ("", [IMAGE_ID])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(CODEC.encode(manifest(removed=True, added_at=NOW)), id="unsigned"),
+        pytest.param(sign(manifest(removed=True, added_at=NOW, added_by="alice"), "bob"), id="in-anothers-name"),
+        pytest.param(altered(removal(), added_at=NOW + 1), id="altered"),
+        pytest.param(removal("desk"), id="by-somebody-who-may-not"),
+        pytest.param(sign(manifest(removed=True, added_at=NOW, environment="other"), "alice", "other"), id="elsewhere"),
+    ],
+)
+def test_a_removal_that_nobody_signed_who_may_removes_nothing(value: bytes) -> None:
+    found = book(added())
+    found.apply(IMAGE_ID, value, 9)
+    assert (code(found.judge(IMAGE_ID, NOW)), found.is_removed(IMAGE_ID)) == ("", False)
+
+
+def test_a_removal_counts_after_its_signer_has_left_and_once_he_is_known() -> None:
+    around_ = around()
+    found = ImageBook(around_)
+    for offset, (key, value) in enumerate(added().items()):
+        found.apply(key, value, offset)
+    found.apply(IMAGE_ID, removal("late"), 9)
+    assert code(found.judge(IMAGE_ID, NOW)) == ""
+    around_.operators.apply(operator("late", ("supervisor",)))
     assert code(found.judge(IMAGE_ID, NOW)) == "image-missing"
-    assert found.ids() == []
+    around_.operators.apply(operator("late", ("supervisor",), version=2, revoked=True))
+    assert code(found.judge(IMAGE_ID, NOW)) == "image-missing"
 
 
 def test_where_parts_are() -> None:
@@ -112,6 +171,8 @@ def test_where_parts_are() -> None:
     found.apply(f"{IMAGE_ID}/3", b"again", 40)
     assert found.places(manifest()) == [0, 1, 2, 40, 4, 5, 6]
     found.apply(f"{IMAGE_ID}/3", None, 41)
+    assert found.places(manifest())[3] == 40
+    found = book({key: value for key, value in added().items() if not key.endswith("/3")})
     with pytest.raises(ImageError, match="1 of its 7 parts are not on the topic, the first is 3") as error:
         found.places(manifest())
     assert error.value.code == "image-missing"
@@ -148,3 +209,55 @@ def test_the_largest_image_fits_its_parts() -> None:
     fields: dict[str, Any] = {"size": LARGEST, "part_size": PART, "parts": LARGEST // PART}
     found = book({IMAGE_ID: sign(manifest(**fields), "alice")})
     assert code(found.judge(IMAGE_ID, NOW)) == ""
+
+
+def image(number: int) -> str:
+    return f"{number:064x}"
+
+
+def test_no_more_images_are_known_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_book, "MOST_IMAGES", 3)
+    records = added()
+    found = book(records)
+    for number in range(5):
+        found.apply(image(number), b"junk", number)
+    assert (len(found.ids()), found.turned_away) == (3, 3)
+    assert isinstance(found.judge(IMAGE_ID, NOW), FirmwareManifest)
+    assert [code(found.judge(image(number), NOW)) for number in (1, 2, 4)] == [
+        "manifest-invalid",
+        "images-full",
+        "images-full",
+    ]
+    # Who is known may be told anew, and leaves room when he goes.
+    found.apply(IMAGE_ID, records[IMAGE_ID], 99)
+    found.apply(image(0), None, 100)
+    found.apply(image(4), b"junk", 101)
+    assert (sorted(found.ids()), found.turned_away) == (sorted((IMAGE_ID, image(1), image(4))), 3)
+
+
+def test_no_more_parts_are_known_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = book(added())
+    whole = manifest()
+    places = found.places(whole)
+    monkeypatch.setattr(image_book, "MOST_PLACES", len(places) + 2)
+    for number in range(4):
+        found.apply(f"{image(7)}/{number}", b"part", 100 + number)
+    assert (found.numbers(image(7)), found.turned_away) == ([0, 1], 2)
+    found.apply(f"{IMAGE_ID}/0", b"part", 200)
+    assert found.places(whole) == [200, *places[1:]]
+    for number in range(2):
+        found.apply(f"{image(7)}/{number}", None, 300 + number)
+    found.apply(f"{image(8)}/0", b"part", 400)
+    assert (found.numbers(image(7)), found.numbers(image(8)), found.turned_away) == ([], [0], 2)
+
+
+def test_a_manifest_that_is_too_long_is_not_kept() -> None:
+    value = sign(manifest(), "alice") + bytes(LARGEST_MANIFEST)
+    found = book({IMAGE_ID: value})
+    assert (code(found.judge(IMAGE_ID, NOW)), found.value(IMAGE_ID)) == ("manifest-invalid", b"")
+
+
+def test_whoever_adds_an_image_is_told_that_its_lists_are_too_long() -> None:
+    lists = tuple(f"{number:04d}" + "x" * 300 for number in range(110))
+    assert "together are longer than" in fault_of(manifest(hardware=lists))
+    assert fault_of(manifest(hardware=lists[:100])) == ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -13,6 +14,7 @@ import structlog
 from confluent_kafka import Message
 
 from schemas.records import FirmwareManifest, FirmwarePart
+from streams.runtime import image_book
 from streams.runtime.authority.refusals import Refusal
 from streams.runtime.clock import ManualClock
 from streams.runtime.images import ImageError, ImageStore
@@ -114,8 +116,19 @@ def test_a_removed_image_is_gone_also_where_it_was_at_hand() -> None:
     store, topic, _ = staged()
     topic.write(store, {**added()})
     assert store.data(IMAGE_ID) == IMAGE
-    topic.write(store, {IMAGE_ID: None})
+    topic.write(store, {IMAGE_ID: sign(manifest(removed=True, added_at=NOW), "alice")})
     assert failure(store) == "image-missing"
+
+
+def test_a_tombstone_that_nobody_signed_stops_nobody_who_has_the_image() -> None:
+    store, topic, clock = staged()
+    topic.write(store, {**added()})
+    assert store.data(IMAGE_ID) == IMAGE
+    with structlog.testing.capture_logs() as lines:
+        topic.write(store, {IMAGE_ID: None, **{f"{IMAGE_ID}/{number}": None for number in range(7)}})
+    assert [line["event"] for line in lines] == ["image-kept"]
+    clock.advance(3_600)
+    assert (store.data(IMAGE_ID), store.manifest(IMAGE_ID) is not None, topic.reads) == (IMAGE, True, 1)
 
 
 def test_what_is_kept_has_a_limit_and_the_last_used_stays() -> None:
@@ -145,3 +158,66 @@ def test_an_image_by_its_url(tmp_path: Path) -> None:
     clock.advance(31)
     file.unlink()
     assert failure(other) == "image-missing"
+
+
+def test_more_images_than_there_is_room_for_are_one_log_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_book, "MOST_IMAGES", 1)
+    store, topic, _ = staged()
+    with structlog.testing.capture_logs() as lines:
+        topic.write(store, {**added()})
+        messages = [FakeMessage(b"junk", 99, source="hes.images", name=b"%064x" % number) for number in range(3)]
+        store.take([cast("Message", message) for message in messages])
+        store.take([])
+    assert [(line["event"], line["code"], line["records"]) for line in lines] == [("images-full", "images-full", 3)]
+    found = store.judge("0" * 64)
+    assert (isinstance(found, Refusal) and found.code, failure(store, "0" * 64)) == ("images-full", "image-missing")
+    assert store.data(IMAGE_ID) == IMAGE
+
+
+def test_images_are_fetched_on_a_thread_of_the_store_one_after_the_other() -> None:
+    store, topic, _ = staged()
+    names: list[str] = []
+
+    def read(offsets: Sequence[int]) -> list[bytes]:
+        names.append(threading.current_thread().name)
+        return topic.read(offsets)
+
+    store._read_parts = read
+    other = bytes(50_000)
+    topic.write(store, {**added(), **added(other)})
+    wanted = (IMAGE_ID, hashlib.sha256(other).hexdigest(), IMAGE_ID)
+    found = [store.fetch(image_id) for image_id in wanted]
+    assert [each.result(10) for each in found] == [IMAGE, other, IMAGE]
+    assert (len(names), set(names)) == (2, {"image_0"})
+    assert store.fetch(IMAGE_ID).done()
+    store.stop()
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["it-runs", "it-stops"])
+def test_what_is_not_to_be_had_is_told_by_the_future(stopped: bool) -> None:
+    store, topic, _ = staged()
+    if stopped:
+        topic.write(store, {**added()})
+        store.stop()
+    with pytest.raises(ImageError) as error:
+        store.fetch(IMAGE_ID).result(10)
+    assert (error.value.code, "the service stops" in error.value.detail) == ("image-missing", stopped)
+
+
+def test_what_is_being_fetched_is_given_up_when_the_service_stops() -> None:
+    store, topic, _ = staged()
+    begun, go_on = threading.Event(), threading.Event()
+    topic.write(store, {**added()})
+
+    def read(offsets: Sequence[int]) -> Iterator[bytes]:
+        begun.set()
+        assert go_on.wait(10)
+        yield from topic.read(offsets)
+
+    store._read_parts = read
+    found = store.fetch(IMAGE_ID)
+    assert begun.wait(10)
+    store.stop()
+    go_on.set()
+    with pytest.raises(ImageError, match="the service stops"):
+        found.result(10)

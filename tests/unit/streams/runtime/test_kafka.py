@@ -61,6 +61,7 @@ TIMED_OUT, FATAL = KafkaError(KafkaError._MSG_TIMED_OUT), KafkaError(KafkaError.
         pytest.param((None, None, None), type(None), id="all-taken"),
         pytest.param((None, TIMED_OUT, None), DeliveryError, id="one-not"),
         pytest.param((FATAL, TIMED_OUT, None), FatalError, id="the-first-failure-is-told"),
+        pytest.param((KafkaError(KafkaError._FATAL), None, None), FatalError, id="fatal-by-its-code-only"),
     ],
 )
 def test_it_is_told_once_and_last(
