@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError, KafkaException, Message
 
-from connectors.oms.core import STATES, Out
+from connectors.oms.core import Out
+from connectors.oms.states import TOPIC as STATES
 from schemas.records import OutageEvent, OutageState, Record
+from streams.runtime import books as runtime_books
 from streams.runtime import metrics
 from streams.runtime.books import Books, translated
-from streams.runtime.errors import DeliveryError, FatalError, TemporaryError
+from streams.runtime.errors import DeliveryError, FatalError, TemporaryError, TooLargeError
+from streams.runtime.kafka import too_large
 from streams.runtime.tracing import Headers, headers_of
 
+Delivered = Callable[[KafkaError | None, Message], None]
 _PATIENCE_S = 30.0
 
 
@@ -22,6 +26,20 @@ class OutageBooks(Books):
 
     def write_all(self, outs: Sequence[Out]) -> None:
         """As `write`."""
+        try:
+            with translated():
+                if not self._at_once(outs):
+                    self._producer.abort_transaction(_PATIENCE_S)
+                    self.write([runtime_books.Out(*out) for out in outs])
+                    return
+        except (TemporaryError, TooLargeError):
+            self.close()
+            raise
+        for topic, count in Counter(out.topic for out in outs).items():
+            metrics.RECORDS_OUT.labels(topic).inc(count)
+
+    def _at_once(self, outs: Sequence[Out]) -> bool:
+        """One transaction; false, and it is still to be undone, where the broker found some of it too large."""
         values = self._all_encoded(outs)
         now = self._runtime.clock.now_ms()
         failed: list[KafkaError] = []
@@ -30,25 +48,21 @@ class OutageBooks(Books):
             if error is not None:
                 failed.append(error)
 
+        self._producer.begin_transaction()
         try:
-            with translated():
-                self._producer.begin_transaction()
-                for out, value in zip(outs, values, strict=True):
-                    headers: Headers | None = None
-                    if out.topic != STATES and out.record is not None:
-                        headers = headers_of(out.record, source=self._runtime.service, at_ms=now, parent=out.parent)
-                    try:
-                        self._producer.produce(out.topic, value, out.key, on_delivery=delivered, headers=headers)
-                    except BufferError:
-                        self._wait_and_produce(out, value, headers)
-                self._producer.commit_transaction(_PATIENCE_S)
-        except TemporaryError:
-            self.close()
+            for out, value in zip(outs, values, strict=True):
+                headers: Headers | None = None
+                if out.topic != STATES and out.record is not None:
+                    headers = headers_of(out.record, source=self._runtime.service, at_ms=now, parent=out.parent)
+                self._produce_soon(out, value, headers, delivered)
+            self._producer.commit_transaction(_PATIENCE_S)
+        except KafkaException as error:
+            if any(too_large(each) for each in (*failed, error.args[0])):
+                return False
             raise
         if failed:
             raise FatalError(f"Kafka committed a transaction and reported {failed[0].str()}")
-        for topic, count in Counter(out.topic for out in outs).items():
-            metrics.RECORDS_OUT.labels(topic).inc(count)
+        return True
 
     def _all_encoded(self, outs: Sequence[Out]) -> list[bytes | None]:
         codec = self._runtime.codec
@@ -66,13 +80,14 @@ class OutageBooks(Books):
             for out in outs
         ]
 
-    def _wait_and_produce(self, out: Out, value: bytes | None, headers: Headers | None) -> None:
+    def _produce_soon(self, out: Out, value: bytes | None, headers: Headers | None, delivered: Delivered) -> None:
         until = self._runtime.clock.monotonic() + _PATIENCE_S
-        while self._runtime.clock.monotonic() < until:
-            self._producer.poll(0.1)
+        while True:
             try:
-                self._producer.produce(out.topic, value, out.key, headers=headers)
+                self._producer.produce(out.topic, value, out.key, on_delivery=delivered, headers=headers)
             except BufferError:
-                continue
-            return
-        raise DeliveryError(f"{out.topic}: the queue to Kafka stayed full for {_PATIENCE_S:.0f} s")
+                if self._runtime.clock.monotonic() > until:
+                    raise DeliveryError(f"{out.topic}: the queue to Kafka stayed full for {_PATIENCE_S:.0f} s") from None
+                self._producer.poll(0.1)
+            else:
+                return

@@ -8,51 +8,22 @@ came late show two outages to be one, the one told first goes on and the other i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from struct import pack, unpack
-from typing import NamedTuple
 
-from connectors.oms.grouping import Gone, Group, groups
+from connectors.oms.grouping import Group, groups
+from connectors.oms.journal import News
 from connectors.oms.marks import Interruption, Mark, by_meter_time, interruptions
 from connectors.oms.revisions import MOST, Content, firmer, opened, revise, why
 from connectors.oms.standing import OVER, Standing, out_of, standing
+from connectors.oms.states import Place, marks_in, states
+from connectors.oms.views import Around, Wide
 from schemas.ids import event_id
 from schemas.records import OutageEvent, OutageScope, OutageState, OutageStatus, OutageTold
-from streams.runtime.settings import Oms
 
-PART = 2_000
-"""Alarms in one record of the state."""
 _MOST_OF_A_METER = 64
 """Alarms of one meter that are remembered; of more, the oldest that were told are forgotten."""
-_RESTORATION, _TOLD, _LIFE_SUPPORT = 1, 2, 4
-
-
-class Wide(NamedTuple):
-    """A transformer that is or was out, as its feeder sees it."""
-
-    outage_id: str
-    transformer: str
-    began: int  # when the first alarm came in
-    back: int | None  # when half of its meters were back
-    over: bool
-    affected: int
-    out: int
-    known: int
-    first_time: int
-    last_time: int
-    life_support_out: tuple[str, ...]
-    life_support: bool
-
-
-class Around(NamedTuple):
-    """What a bucket is told of the world."""
-
-    now: int
-    known: int  # premises below the transformer; 0 where nobody knows
-    rules: Oms
-    gone: Gone
-    parents: Mapping[str, str]  # outage id to that of the feeder's
+_NOBODY: frozenset[str] = frozenset()
 
 
 class Bucket:
@@ -72,13 +43,21 @@ class Bucket:
         self._untold: dict[str, Mark] = {}
         self._supported: set[str] = set()
         self._wordy: set[str] = set()
-        self._fresh: list[Mark] | None = None
+        self._fresh: list[Mark] | None = []
         """What came in since the last look; None where a look begins anew."""
-        self._found: list[Group] = []
+        self._found: list[Group] = [Group(history=False)]
         self._written = 0
         """Parts of the state that are on the topic."""
+        self.waited: list[int] = []
+        """When those alarms came in that the last look told of for the first time."""
         self.changed = False
-        """Whether what is remembered differs from what `state` gave last."""
+        """Whether what is remembered differs from what `state` and `news` gave."""
+        self._unwritten: list[Mark] = []
+        self._retold: dict[str, None] = {}
+        """Outages that were told anew since then."""
+        self._partly_told = False
+        """Whether alarms were told since then; all, unless some are untold."""
+        self._whole = False
 
     def __len__(self) -> int:
         return len(self._marks)
@@ -119,6 +98,7 @@ class Bucket:
         if len(of) > _MOST_OF_A_METER:
             self._wordy.add(mark.meter)
         self._untold[mark.alarm] = mark
+        self._unwritten.append(mark)
         if mark.life_support:
             self._supported.add(mark.meter)
         self._parts.pop(mark.meter, None)
@@ -134,6 +114,7 @@ class Bucket:
     def look(self, around: Around, again: frozenset[str] = frozenset()) -> list[OutageEvent]:
         """What is to be told now. Outages of the alarms in `again` are told as they stand, changed or not."""
         found = self._groups(around)
+        self.waited = []
         events: list[OutageEvent] = []
         wide: list[Wide] = []
         looks: list[int] = []
@@ -142,9 +123,9 @@ class Bucket:
             for other in merged:
                 events += self._merge(other, before, group, stands, around)
             told, said = self._tell(group, stands, before, around, again)
-            self.outages[told.outage_id] = told
-            events += said
-            self.changed = self.changed or bool(said)
+            if said:
+                self._take(told)
+                events += said
             looks.append(stands.next_look)
             if stands.scope is OutageScope.TRANSFORMER and not group.history:
                 wide.append(self._as_wide(group, stands, told, around))
@@ -158,67 +139,69 @@ class Bucket:
             self._trim()
         return events
 
-    # state
+    # what is remembered
 
-    def state(self, now: int) -> list[tuple[str, OutageState | None]]:
-        """Key and record of each part of the state; None for a part that is no more."""
-        marks = list(self._marks.values())
-        parts = -(-len(marks) // PART)
-        out: list[tuple[str, OutageState | None]] = [
-            (f"{self.key}/{number}", self._part(number, marks[number * PART : (number + 1) * PART], now))
-            for number in range(parts)
-        ]
-        out += [(f"{self.key}/{number}", None) for number in range(parts, self._written)]
-        self._written = parts
-        self.changed = False
+    @property
+    def place(self) -> Place:
+        """Whose state it is."""
+        return Place(self.key, self.transformer, self.feeder)
+
+    def news(self) -> News | None:
+        """What changed since it was last asked, or the state was; None where only the whole state says so."""
+        if self._whole or (self._partly_told and self._untold):
+            return None
+        told = self._partly_told
+        found = News(self._unwritten, told, [self.outages[name] for name in self._retold])
+        self._begin_news()
+        return found
+
+    def state(self, journal: int, now: int) -> list[tuple[str, OutageState | None]]:
+        """Key and record of each part of the state, which has all up to an entry of the journal; None for a part that is no
+        more.
+        """
+        parts = states(self.place, self.outages.values(), list(self._marks.values()), self._told, journal, now)
+        out: list[tuple[str, OutageState | None]] = [(f"{self.key}/{part.part}", part) for part in parts]
+        out += [(f"{self.key}/{number}", None) for number in range(len(parts), self._written)]
+        self._written = len(parts)
+        self._begin_news()
         return out
 
     def restore(self, part: OutageState) -> bool:
         """Take over a part of the state, in order of the parts; false where its columns are not of one length."""
-        meters, alarms, count = parted(part.meters), parted(part.alarms), len(part.marks)
-        if {len(meters), len(alarms), len(part.times) / 8, len(part.arrivals) / 8} - {count}:
+        marks = marks_in(part)
+        if marks is None:
             return False
         self._written = max(self._written, part.part + 1)
         self.outages |= {told.outage_id: told for told in part.outages}
-        instants = (unpack(f">{count}q", octets) for octets in (part.times, part.arrivals))
-        columns = (meters, alarms, part.marks, *instants)
-        for meter, alarm, flags, at, arrived in zip(*columns, strict=True):
-            self.add(Mark(alarm, meter, not flags & _RESTORATION, at, arrived, bool(flags & _LIFE_SUPPORT)))
-            if flags & _TOLD:
-                self._told.add(alarm)
-                del self._untold[alarm]
-        self.changed = False
+        for mark, told in marks:
+            self.add(mark)
+            if told:
+                self._untold.pop(mark.alarm, None)
+                self._told.add(mark.alarm)
+        self._begin_news()
         return True
 
-    def _part(self, number: int, marks: Sequence[Mark], now: int) -> OutageState:
-        told = self._told
-        return OutageState(
-            key=self.key,
-            part=number,
-            transformer=self.transformer,
-            feeder=self.feeder,
-            outages=tuple(self.outages.values()) if number == 0 else (),
-            meters=joined([mark.meter for mark in marks]),
-            alarms=joined([mark.alarm for mark in marks]),
-            marks=bytes(
-                [
-                    (0 if mark.lost else _RESTORATION)
-                    | (_TOLD if mark.alarm in told else 0)
-                    | (_LIFE_SUPPORT if mark.life_support else 0)
-                    for mark in marks
-                ]
-            ),
-            times=pack(f">{len(marks)}q", *[mark.at for mark in marks]),
-            arrivals=pack(f">{len(marks)}q", *[mark.arrived for mark in marks]),
-            at=now,
-        )
+    def apply(self, news: News) -> None:
+        """Take over what changed after the state was written."""
+        for mark in news.marks:
+            self.add(mark)
+        self.outages |= {told.outage_id: told for told in news.outages}
+        if news.told:
+            self._told.update(self._untold)
+            self._untold.clear()
+        self._begin_news()
+
+    def _begin_news(self) -> None:
+        self.changed = self._whole = self._partly_told = False
+        self._unwritten = []
+        self._retold = {}
 
     # groups and their names
 
     def _parts_of(self, meter: str) -> list[Interruption]:
         parts = self._parts.get(meter)
-        if parts is None and meter in self._of:
-            parts = self._parts[meter] = interruptions(self._of[meter])
+        if parts is None and (marks := self._of.get(meter)) is not None:
+            parts = self._parts[meter] = interruptions(marks)
         return parts or []
 
     def _groups(self, around: Around) -> list[Group]:
@@ -240,14 +223,16 @@ class Bucket:
 
     def _named(self, found: Sequence[Group], around: Around) -> list[tuple[Group, Standing, OutageTold, list[OutageTold]]]:
         """Each group with the outage that it is, and those that turned out to be part of it."""
-        anchors = {told.anchor: told for told in self.outages.values() if told.status is not OutageStatus.MERGED}
+        standing_ones = [told for told in self.outages.values() if told.status is not OutageStatus.MERGED]
+        anchors = {told.anchor: told for told in standing_ones} if len(found) > 1 else {}
         named = []
         for group in found:
             if len(found) == 1:
-                here = list(anchors.values())
+                here = standing_ones
             else:
                 here = [anchors[mark.alarm] for mark in group.marks() if mark.alarm in anchors]
-            here.sort(key=lambda told: (told.opened_at, told.outage_id))
+            if len(here) > 1:
+                here.sort(key=lambda told: (told.opened_at, told.outage_id))
             told = here[0] if here else self._new(group, around.now)
             stands = standing(group, around.known, around.now, around.rules, around.gone)
             named.append((group, stands, told, here[1:]))
@@ -264,14 +249,12 @@ class Bucket:
     def _tell(
         self, group: Group, stands: Standing, told: OutageTold, around: Around, again: frozenset[str]
     ) -> tuple[OutageTold, list[OutageEvent]]:
-        if len(self._found) == 1:
-            new = list(self._untold.values())
-        else:
-            new = [mark for mark in group.marks() if mark.alarm in self._untold]
+        untold = self._untold
+        new = list(untold.values()) if len(self._found) == 1 else [mark for mark in group.marks() if mark.alarm in untold]
         numbers = (stands.affected, stands.out, len(stands.flapping))
         changed = why(told, stands.status, stands.duration, numbers)
         if changed not in ("first", "flapping", "expired"):
-            free = any(mark.meter not in stands.flapping for mark in new)
+            free = any(mark.meter not in stands.flapping for mark in new) if stands.flapping else bool(new)
             if len(stands.flapping) < told.flapping:
                 changed = "settled"
             elif free or len(new) >= MOST:
@@ -284,25 +267,35 @@ class Bucket:
                 changed = "confidence"
         if not changed:
             return told, []
-        new.sort(key=by_meter_time)
-        for mark in new:
-            self._told.add(mark.alarm)
-            del self._untold[mark.alarm]
+        if new:
+            new.sort(key=by_meter_time)
+            self._partly_told = True
+            for mark in new:
+                self._told.add(mark.alarm)
+                self.waited.append(mark.arrived)
+                del untold[mark.alarm]
         lost = [mark.alarm for mark in new if mark.lost]
         back = [mark.alarm for mark in new if not mark.lost]
         return revise(told, self._content(group, stands, told, around), changed, lost, back, around.now)
+
+    def _take(self, told: OutageTold) -> None:
+        """An outage as it was told just now."""
+        self.outages[told.outage_id] = told
+        self._retold[told.outage_id] = None
+        self.changed = True
 
     def _merge(
         self, other: OutageTold, told: OutageTold, group: Group, stands: Standing, around: Around
     ) -> list[OutageEvent]:
         content = self._content(group, stands, told, around)
         content = content._replace(status=OutageStatus.MERGED, merged_into=told.outage_id)
-        self.outages[other.outage_id], events = revise(other, content, "merged", (), (), around.now)
+        told, events = revise(other, content, "merged", (), (), around.now)
+        self._take(told)
         return events
 
     def _content(self, group: Group, stands: Standing, told: OutageTold, around: Around) -> Content:
         out = out_of(group, around.gone)
-        supported = self._supported & group.last_of.keys()
+        supported = self._supported & group.last_of.keys() if self._supported else _NOBODY
         return Content(
             status=stands.status,
             scope=stands.scope,
@@ -324,7 +317,7 @@ class Bucket:
         )
 
     def _as_wide(self, group: Group, stands: Standing, told: OutageTold, around: Around) -> Wide:
-        supported = self._supported & group.last_of.keys()
+        supported = self._supported & group.last_of.keys() if self._supported else _NOBODY
         return Wide(
             told.outage_id,
             self.transformer,
@@ -377,20 +370,10 @@ class Bucket:
                 self._parts.pop(meter, None)
 
     def _drop(self, marks: Iterable[Mark]) -> None:
-        self.changed = True
+        self.changed = self._whole = True
         self._fresh = None
         for mark in list(marks):
             self._marks.pop(mark.alarm, None)
             self._untold.pop(mark.alarm, None)
             self._told.discard(mark.alarm)
             self._parts.pop(mark.meter, None)
-
-
-def joined(names: Iterable[str]) -> bytes:
-    """Names as one column of a state."""
-    return "\0".join(names).encode()
-
-
-def parted(column: bytes) -> list[str]:
-    """And back."""
-    return column.decode("utf-8", "replace").split("\0") if column else []

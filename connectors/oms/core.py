@@ -1,24 +1,28 @@
 """Alarms in, outages out: pure, with the time given. `take` alarms as they come, `tick` to be told what they make.
 
-What is remembered is handed out by `tick` together with what is told, and taken back by `restore`: a core restored from it
-goes on as if nothing had happened.
+Each transformer is looked at a moment (`gather_s`) after something was heard from below it, so that what is said of it at
+once is told at once. What is remembered is handed out by `tick` together with what is told, and taken back by `restore`: a
+core restored from it goes on as if nothing had happened.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from connectors.oms.bucket import Around, Bucket
+from connectors.oms.bucket import Bucket
 from connectors.oms.feeder import Feeder
-from connectors.oms.marks import Mark, mark_of
+from connectors.oms.journal import Journal
+from connectors.oms.lanes import Lane
+from connectors.oms.marks import Mark, Said, mark_of
 from connectors.oms.revisions import TOPIC
-from schemas.records import Alarm, OutageState, Record
+from connectors.oms.states import TOPIC as STATES
+from connectors.oms.views import Around
+from schemas.records import OutageJournal, OutageState, Record
 from streams.runtime.settings import Oms
 
-STATES = "hes.outage-states"
 _NOBODY: frozenset[str] = frozenset()
 
 
@@ -63,7 +67,12 @@ class Core:
         self._feeders: dict[str, Feeder] = {}
         self._below: dict[str, set[str]] = defaultdict(set)  # feeder → keys of buckets
         self._home: dict[str, str] = {}  # meter → the bucket of its latest alarm
-        self._dirty: dict[str, str] = {}  # key of a bucket → trace of the first alarm that touched it
+        self._journal = Journal()
+        self._changed: dict[str, Bucket] = {}  # of which not all is written that is to be remembered
+        # Keys of buckets that are to be looked at: with the next tick, or after so many milliseconds.
+        self._at_once = Lane(0)
+        self._supported = Lane(round(rules.life_support_s * 1_000))
+        self._gathering = Lane(round(rules.gather_s * 1_000))
         self._dirty_feeders: dict[str, str] = {}
         self._again: dict[str, set[str]] = defaultdict(set)
         self._moving: set[str] = set()  # buckets of which meters may be gone
@@ -71,22 +80,27 @@ class Core:
         self._timers: list[tuple[int, str]] = []
         self._timed: dict[str, int] = {}  # key → the earliest of its timers
         self._arrivals: list[int] = []
+        self._unwritten = 0
         self._statuses: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     @property
-    def touched(self) -> bool:
-        """Whether alarms came in since the last tick."""
-        return bool(self._dirty)
+    def unwritten(self) -> int:
+        """How many alarms came in since the last tick."""
+        return self._unwritten
 
-    def due(self, now: int) -> bool:
-        """Whether time alone may have changed something."""
-        return bool(self._timers) and self._timers[0][0] <= now
+    def wait_ms(self, now: int) -> int | None:
+        """How long until there is something for a `tick` to do if nothing more comes; None where there is nothing."""
+        waits = [lane.wait_ms(now) for lane in (self._gathering, self._supported, self._at_once)]
+        waits.append(self._journal.wait_ms(now))
+        if self._timers:
+            waits.append(max(0, self._timers[0][0] - now))
+        return min((wait for wait in waits if wait is not None), default=None)
 
-    def take(self, alarm: Alarm, now: int, *, trace: str = "", replayed: bool = False) -> bool:
-        """Take an alarm in; whether it must be told without delay. One that is there already changes nothing; replayed, it
+    def take(self, alarm: Said, now: int, *, trace: str = "", replayed: bool = False) -> bool:
+        """Take an alarm in; whether it is to be told without delay. One that is there already changes nothing; replayed, it
         has its outage told once more.
         """
         place = self._places.where(alarm.meter_id)
@@ -95,35 +109,42 @@ class Core:
         if mark is None:
             return False
         bucket = self._bucket_of(alarm, mark, place)
+        key = bucket.key
         if not bucket.add(mark):
             if replayed:
-                self._again[bucket.key].add(mark.alarm)
-                self._dirty.setdefault(bucket.key, trace)
+                self._again[key].add(mark.alarm)
+                self._at_once.add(key, now, trace)
             return False
-        self._settle(mark.meter, bucket)
-        self._dirty.setdefault(bucket.key, trace)
-        self._arrivals.append(mark.arrived)
+        if self._home.get(mark.meter) != key:
+            self._settle(mark.meter, bucket)
+        self._changed[key] = bucket
+        self._unwritten += 1
+        (self._supported if supported else self._gathering).add(key, now, trace)
         return supported
 
     def moved(self, meters: Iterable[str]) -> None:
         """Meters that were exchanged, retired or moved: outages that they are part of are looked at again."""
         for meter in meters:
             if (key := self._home.get(meter)) is not None:
-                self._dirty.setdefault(key, "")
+                self._at_once.add(key, 0)
                 self._moving.add(key)
 
     def tick(self, now: int) -> list[Out]:
         """What is to be written at `now`, all of it together."""
         self._wake(now)
         outs: list[Out] = []
-        dirty, self._dirty = self._dirty, {}
-        for key, trace in dirty.items():
+        ready = self._gathering.take(now) | self._supported.take(now) | self._at_once.take(now)
+        for lane in (self._gathering, self._supported):
+            lane.drop(ready)
+        for key, trace in ready.items():
             outs += self._look(self._buckets[key], now, trace)
         feeders, self._dirty_feeders = self._dirty_feeders, {}
         for key, trace in feeders.items():
             outs += self._look_at_feeder(self._feeders[key], now, trace)
-        self._again.clear()
-        return outs
+        changed, self._changed = self._changed, {}
+        written = self._journal.written(changed.values(), self._buckets.get, now)
+        self._unwritten = 0
+        return outs + [Out(STATES, key, record) for key, record in written]
 
     def _wake(self, now: int) -> None:
         while self._timers and self._timers[0][0] <= now:
@@ -135,7 +156,7 @@ class Core:
             if one is not None and one.next_look > now:
                 self._set_timer(one, now)
             elif isinstance(one, Bucket):
-                self._dirty.setdefault(key, "")
+                self._at_once.add(key, now)
             elif one is not None:
                 self._dirty_feeders.setdefault(key, "")
 
@@ -146,7 +167,7 @@ class Core:
             heapq.heappush(self._timers, (at, one.key))
 
     def take_arrivals(self) -> list[int]:
-        """When the alarms arrived that were taken since the last call."""
+        """When the alarms arrived that were told since the last call."""
         arrivals, self._arrivals = self._arrivals, []
         return arrivals
 
@@ -155,25 +176,37 @@ class Core:
         """How many outages are remembered, by status."""
         return self._statuses
 
-    def restore(self, states: Sequence[OutageState]) -> list[str]:
+    def restore(self, records: Iterable[Record]) -> list[str]:
         """Take over what was remembered; everything is looked at with the next tick. Keys of what makes no sense."""
         wrong = []
+        states, entries = [], []
+        for record in records:
+            if isinstance(record, OutageJournal):
+                entries.append(record)
+            elif isinstance(record, OutageState):
+                states.append(record)
         for state in sorted(states, key=lambda one: (one.key, one.part)):
             if state.key.startswith("feeder/"):
                 self._feeder(state.feeder).restore(state, self._rules)
             elif not self._bucket(state.key, state.transformer, state.feeder).restore(state):
                 wrong.append(f"{state.key}/{state.part}")
+        for entry in self._journal.restore(states, entries):
+            if isinstance(entry, str):
+                wrong.append(entry)
+                continue
+            for place, news in entry:
+                self._bucket(*place).apply(news)
         for bucket in self._buckets.values():
             self._statuses.update(told.status for told in bucket.outages.values())
             for meter in bucket.meters:
                 self._settle(meter, bucket)
-            self._dirty.setdefault(bucket.key, "")
+            self._at_once.add(bucket.key, 0)
             self._moving.add(bucket.key)
         return wrong
 
     # below
 
-    def _bucket_of(self, alarm: Alarm, mark: Mark, place: Where | None) -> Bucket:
+    def _bucket_of(self, alarm: Said, mark: Mark, place: Where | None) -> Bucket:
         """By the transformer that the alarm names, else by the registry's; where a meter lost supply, its return belongs."""
         home = self._buckets.get(self._home.get(mark.meter, ""))
         if home is not None and ((not mark.lost and home.is_out(mark.meter)) or mark.alarm in home):
@@ -215,7 +248,7 @@ class Core:
         if other is None or (other.latest(meter), other.key) <= (bucket.latest(meter), bucket.key):
             self._home[meter] = bucket.key
             if other is not None:
-                self._dirty.setdefault(other.key, "")
+                self._at_once.add(other.key, 0)
                 self._moving |= {other.key, bucket.key}
 
     def _look(self, bucket: Bucket, now: int, trace: str) -> list[Out]:
@@ -231,12 +264,14 @@ class Core:
         wide = bucket.wide
         before, meters = len(bucket), bucket.meters if bucket.next_look > now else list(bucket.meters)
         away = self._gone_of.get(bucket.key, _NOBODY)
-        again = frozenset(self._again[bucket.key]) if bucket.key in self._again else _NOBODY
+        again = frozenset(self._again.pop(bucket.key)) if bucket.key in self._again else _NOBODY
         statuses = [told.status for told in bucket.outages.values()]
         events = bucket.look(Around(now, known, self._rules, away, parents), again)
-        if events or len(bucket.outages) != len(statuses):
+        self._arrivals += bucket.waited
+        after = [told.status for told in bucket.outages.values()]
+        if after != statuses:
             self._statuses.subtract(statuses)
-            self._statuses.update([told.status for told in bucket.outages.values()])
+            self._statuses.update(after)
         if len(bucket) < before:
             for meter in meters:
                 if self._home.get(meter) == bucket.key and not bucket.holds(meter):
@@ -248,9 +283,10 @@ class Core:
             del self._buckets[bucket.key]
             self._gone_of.pop(bucket.key, None)
             self._below[bucket.feeder].discard(bucket.key)
+        if bucket.changed:
+            self._changed[bucket.key] = bucket
         name = bucket.transformer or bucket.key.partition("/")[2]
-        outs = [Out(TOPIC, name, event, trace) for event in events]
-        return outs + self._states(bucket, now) if bucket.changed else outs
+        return [Out(TOPIC, name, event, trace) for event in events]
 
     def _is_gone(self, meter: str, bucket: Bucket) -> bool:
         place = self._places.where(meter)
@@ -268,11 +304,7 @@ class Core:
         self._set_timer(feeder, now)
         outs = [Out(TOPIC, feeder.feeder, event, trace) for event in events]
         if feeder.state(0) != before:
-            outs += self._states(feeder, now)
+            outs += [Out(STATES, key, record) for key, record in feeder.state(now)]
         if not wide:
             del self._feeders[feeder.key]
         return outs
-
-    @staticmethod
-    def _states(one: Bucket | Feeder, now: int) -> list[Out]:
-        return [Out(STATES, key, record) for key, record in one.state(now)]

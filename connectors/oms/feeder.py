@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-from connectors.oms.bucket import Wide, joined, parted
 from connectors.oms.likelihood import whole_feeder
 from connectors.oms.revisions import Content, firmer, opened, revise, why
 from connectors.oms.standing import OVER
+from connectors.oms.states import joined, parted
+from connectors.oms.views import Wide
 from schemas.ids import event_id
 from schemas.records import OutageDuration, OutageEvent, OutageScope, OutageState, OutageStatus, OutageTold
 from streams.runtime.settings import Oms

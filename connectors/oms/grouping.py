@@ -64,14 +64,14 @@ class Group:
         self.all_out = self.all_out and before is None and part.is_out
 
     def continues(self, mark: Mark, rules: Oms) -> bool:
-        """Whether `groups` would put a meter's first alarm here, were it the only group: so it may just be added."""
+        """Whether `groups` would put a meter's first alarm here, were this, empty or not, the only group."""
         near = rules.near_s * 1_000
         return (
             mark.lost
             and not self.history
             and self.chained
             and mark.meter not in self.last_of
-            and self.began - near <= mark.arrived <= self.joined + near
+            and (not self.parts or self.began - near <= mark.arrived <= self.joined + near)
             and mark.arrived - mark.at <= rules.late_s * 1_000
         )
 

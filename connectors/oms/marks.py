@@ -6,12 +6,12 @@ restoration. Between meters it is the arrival at the head-end, since meters' clo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from schemas.ids import event_id
-from schemas.records import Alarm, AlarmKind
+from schemas.records import AlarmKind
 from streams.runtime.settings import Oms
 
 _AHEAD_MS = 5_000
@@ -33,7 +33,47 @@ class Mark(NamedTuple):
     life_support: bool = False
 
 
-def mark_of(alarm: Alarm, *, life_support: bool, fallback_ms: int) -> Mark | None:
+class Said(Protocol):
+    """What an alarm says, as far as grouping goes: an `Alarm`, or what `alarms` reads of one."""
+
+    @property
+    def id(self) -> str:
+        """As of `Alarm`, as are the others."""
+
+    @property
+    def meter_id(self) -> str:
+        """The meter."""
+
+    @property
+    def kind(self) -> AlarmKind:
+        """What it is about."""
+
+    @property
+    def occurred_at(self) -> int:
+        """The meter's time."""
+
+    @property
+    def meter_time_given(self) -> bool:
+        """Whether the meter gave it."""
+
+    @property
+    def received_at(self) -> int:
+        """When the head-end had it."""
+
+    @property
+    def transformer(self) -> str:
+        """Where the meter hangs."""
+
+    @property
+    def feeder(self) -> str:
+        """Likewise."""
+
+    @property
+    def life_support(self) -> bool:
+        """Whether somebody's life depends on it."""
+
+
+def mark_of(alarm: Said, *, life_support: bool, fallback_ms: int) -> Mark | None:
     """The mark of an alarm; None where it is not about supply. `fallback_ms` stands for an arrival that nobody noted.
 
     An octet of 0 in a name, which parts the names in the state, becomes a space.
@@ -49,9 +89,10 @@ def mark_of(alarm: Alarm, *, life_support: bool, fallback_ms: int) -> Mark | Non
     if not arrived - _CREDIBLE_MS <= at <= arrived + _AHEAD_MS:
         at = arrived
     name = alarm.id or event_id("Alarm", alarm.meter_id, str(alarm.kind), at)
-    return Mark(
-        name.replace("\0", " "), (alarm.meter_id or "-").replace("\0", " "), lost, min(at, arrived), arrived, life_support
-    )
+    meter = alarm.meter_id or "-"
+    if "\0" in name or "\0" in meter:
+        name, meter = name.replace("\0", " "), meter.replace("\0", " ")
+    return Mark(name, meter, lost, min(at, arrived), arrived, life_support)
 
 
 @dataclass(slots=True)
@@ -86,8 +127,11 @@ def by_meter_time(mark: Mark) -> tuple[int, int, bool, str]:
     return mark.at, mark.arrived, not mark.lost, mark.alarm
 
 
-def interruptions(marks: Iterable[Mark]) -> list[Interruption]:
+def interruptions(marks: Sequence[Mark]) -> list[Interruption]:
     """The interruptions of one meter, in order; the same whatever the order of the marks."""
+    if len(marks) == 1:
+        mark = marks[0]
+        return [Interruption(mark.meter, mark if mark.lost else None, None if mark.lost else mark, [mark])]
     found: list[Interruption] = []
     current: Interruption | None = None
     for mark in sorted(marks, key=by_meter_time):

@@ -1,44 +1,47 @@
-"""The leader's work: the books opened, alarms of all partitions taken as they come, and what they make told together.
+"""The leader's work: the books opened, alarms of all partitions taken as they come, and what they make told.
 
-Alarms of `gather_s` are grouped and written in one transaction; where life support is concerned, almost at once.
+    hes.alarms ─▶ Inputs ─▶ AlarmReader ─▶ Core ─▶ Writer (a thread) ─▶ one transaction: oms.outages, hes.outage-states
+
+While one transaction is under way the next is made, and one at most waits: where Kafka is slow, transactions get larger and
+outages have fewer revisions.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Message, TopicPartition
 
+from connectors.oms.alarms import AlarmReader
 from connectors.oms.books import OutageBooks
-from connectors.oms.core import STATES, Core, Out
+from connectors.oms.core import Core, Out
 from connectors.oms.grid import Grid
-from schemas.codec import CodecError, expect
-from schemas.records import Alarm, DeadLetter, OutageEvent, OutageLedger, OutageState
+from connectors.oms.states import TOPIC as STATES
+from connectors.oms.writer import Batch, Writer, Written
+from schemas.codec import CodecError
+from schemas.records import DeadLetter, OutageEvent, OutageLedger
 from schemas.registry import RegistryError
 from streams.runtime import metrics
 from streams.runtime.dead_letters import TOPIC as DEAD_LETTERS
 from streams.runtime.dead_letters import letter_of
-from streams.runtime.errors import FatalError, TemporaryError
-from streams.runtime.kafka import new_consumer, values_of
+from streams.runtime.errors import TemporaryError
+from streams.runtime.inputs import Inputs, parts_of
 from streams.runtime.service import Runtime
 from streams.runtime.tracing import REPLAY, REPLAY_TO, TRACE, header
 
-CODES = {
-    "alarm-names": "an alarm whose id, meter, transformer or feeder is longer than 200 characters: no outage could name it"
-}
-"""Codes of the dead letters, beside the codec's."""
 SOURCE = "hes.alarms"
-_LONGEST_NAME = 200
 _LEDGER = "ledger"
 _NO_CHAIN = ""
-_KAFKA_S = 30.0
-_POLL_S = 0.02
+_FETCH_MS = 20
+_TOGETHER_S = 0.01
+"""While alarms come, those of so long are taken together: one by one they cost twice as much."""
 _IDLE_S = 0.2
 _BEHIND_S = 1.0
 """Alarms that are about something else move nothing: their positions can wait so long."""
+_MOST_UNWRITTEN = 20_000
+"""Alarms in hand while Kafka does not take what is written: then no more are taken."""
 _GARBAGE = (100_000, 50, 100)
 """A storm makes a million small objects that stay; looking for garbage among them would take a fifth of the time."""
 
@@ -52,152 +55,123 @@ class Office:
         self._grid = grid
         self._log = structlog.get_logger("office")
         self._core = Core(self._own, grid)
+        self._alarms = AlarmReader(runtime.codec)
         self._letters: list[Out] = []
-        self._inputs: Consumer | None = None
+        self._inputs: Inputs | None = None
+        self._writer: Writer | None = None
         self._books = OutageBooks(runtime, STATES, _NO_CHAIN, self._own.transaction_timeout_s)
         try:
-            books = self._books.read()
-            ledger = next((record for record in books if isinstance(record, OutageLedger)), OutageLedger())
-            self._positions = dict(ledger.positions)
-            wrong = self._core.restore([record for record in books if isinstance(record, OutageState)])
+            records = self._books.read()
+            ledger = next((record for record in records if isinstance(record, OutageLedger)), OutageLedger())
+            wrong = self._core.restore(records)
             if wrong:
                 self._log.warning("states-unread", keys=wrong[:10], states=len(wrong), reason="columns of different lengths")
-            self._inputs = self._open_inputs()
-            self._written = dict(self._positions)
-            self._written_at = runtime.clock.monotonic()
-            self._began_at = 0.0
-            self._due = 0.0
-            """When what is in hand is to be told at the latest; 0 while there is nothing."""
+            inputs = self._inputs = Inputs(runtime, [SOURCE], ledger.positions, wait_ms=_FETCH_MS)
+            inputs.open()
+            self._submitted = self._told = dict(inputs.positions)
+            self._submitted_at = runtime.clock.monotonic()
+            self._flows = False
             gc.freeze()
             gc.set_threshold(*_GARBAGE)
-            self._tick()
+            self._writer = Writer(self._books.write_all, runtime.clock)
+            self._tick(inputs, self._writer)
         except BaseException:
             self.close()
             raise
-        self._log.info("books-opened", transformers=len(self._core), positions=len(self._positions))
+        self._log.info("books-opened", transformers=len(self._core), positions=len(self._told))
 
     def turn(self) -> int:
         """Handle what has come, and what time does; how many records there were. Errors as of `Books.write`."""
+        inputs, writer = self._inputs, self._writer
+        if inputs is None or writer is None:
+            return 0
         clock = self._runtime.clock
-        wait = _IDLE_S if not self._due else min(_POLL_S, max(0.0, self._due - clock.monotonic()))
-        messages = self._take(wait)
+        messages = self._take(inputs, writer)
+        now = clock.now_ms()
         for message in messages:
-            self._accept(message)
+            self._accept(message, inputs, now)
         self._core.moved(self._grid.take_moved())
-        now = clock.monotonic()
-        if self._core.touched and not self._due:
-            # While the last ones were written these have waited already.
-            waited = now - self._began_at
-            self._due = now + self._own.gather_s - (waited if waited < 2 * self._own.gather_s else 0.0)
-        late = self._positions != self._written and now - self._written_at > _BEHIND_S
-        if (self._due and now >= self._due) or self._letters or late or self._core.due(clock.now_ms()):
-            self._tick()
+        for written in writer.written():
+            self._count(written)
+        if writer.free:
+            late = inputs.positions != self._submitted and clock.monotonic() - self._submitted_at > _BEHIND_S
+            if late or self._letters or self._core.wait_ms(clock.now_ms()) == 0:
+                self._tick(inputs, writer)
         return len(messages)
 
     @property
     def positions(self) -> list[TopicPartition]:
         """Up to where everything is written, for whoever watches the lag."""
-        return [_part(name, offset) for name, offset in self._written.items()]
+        return parts_of(self._told)
 
     def close(self) -> None:
         """Let go of everything; what is not written yet never was."""
+        if self._writer is not None:
+            self._writer.close()
         if self._inputs is not None:
             self._inputs.close()
         self._books.close()
 
-    def _take(self, wait_s: float) -> list[Message]:
-        if self._inputs is None:
+    def _take(self, inputs: Inputs, writer: Writer) -> list[Message]:
+        """What has come, not sooner than a moment after the last if there was any."""
+        waits = self._core.wait_ms(self._runtime.clock.now_ms())
+        wait_s = _IDLE_S if waits is None else min(_IDLE_S, waits / 1_000)
+        if not writer.free:
+            wait_s = max(wait_s, _TOGETHER_S)
+        if self._flows:
+            self._runtime.stopping.wait(min(_TOGETHER_S, wait_s))
+            wait_s = 0.0
+        if not writer.free and self._core.unwritten >= _MOST_UNWRITTEN:
             return []
-        first = self._inputs.poll(wait_s)
-        if first is None:
-            return []
-        messages, errors = values_of([first, *self._inputs.consume(self._own.batch_records - 1, 0)])
-        for error in errors:
-            if error.fatal():
-                raise FatalError(f"the consumer can go on no more: {error.str()}")
-            self._log.warning("kafka", reason=error.str(), code=error.name())
+        messages = inputs.take(self._own.batch_records, wait_s)
+        self._flows = bool(messages)
         metrics.RECORDS_IN.labels(SOURCE).inc(len(messages))
         return messages
 
-    def _accept(self, message: Message) -> None:
+    def _accept(self, message: Message, inputs: Inputs, now: int) -> None:
         headers = dict(message.headers() or ())
         replayed = bool(headers.get(REPLAY))
         if not replayed or self._runtime.service in header(headers, REPLAY_TO).split(","):
             try:
-                record = _short(expect(self._runtime.codec.decode(message.value()), Alarm))
+                alarm = self._alarms.read(message.value())
             except CodecError as error:
                 self._letters.append(self._letter(message, error))
             except RegistryError as error:
                 raise TemporaryError(str(error)) from error
             else:
-                self._alarm(record, header(headers, TRACE), replayed=replayed)
-        self._positions[f"{message.topic()}/{message.partition()}"] = (message.offset() or 0) + 1
+                trace = headers.get(TRACE) or b""
+                trace = trace if isinstance(trace, str) else trace.decode("utf-8", "replace")
+                self._core.take(alarm, now, trace=trace, replayed=replayed)
+        inputs.handled(message)
 
-    def _alarm(self, record: Alarm, trace: str, *, replayed: bool) -> None:
+    def _tick(self, inputs: Inputs, writer: Writer) -> None:
         clock = self._runtime.clock
-        if self._core.take(record, clock.now_ms(), trace=trace, replayed=replayed):
-            soon = clock.monotonic() + self._own.life_support_s
-            self._due = min(self._due or soon, soon)
-
-    def _tick(self) -> None:
-        clock = self._runtime.clock
-        began = self._began_at = clock.monotonic()
-        now = clock.now_ms()
+        began, now = clock.monotonic(), clock.now_ms()
         outs = self._core.tick(now) + self._letters
         self._letters = []
-        self._due = 0.0
-        if outs or self._positions != self._written:
-            outs.append(Out(STATES, _LEDGER, OutageLedger(positions=dict(self._positions), at=now)))
-            self._books.write_all(outs)
-            self._written = dict(self._positions)
-            self._count(outs, clock.now_ms())
-            metrics.BATCH_RECORDS.observe(len(outs))
-            metrics.BATCH_SECONDS.observe(clock.monotonic() - began)
-        self._written_at = clock.monotonic()
+        self._submitted_at = began
+        if outs or inputs.positions != self._submitted:
+            self._submitted = dict(inputs.positions)
+            outs.append(Out(STATES, _LEDGER, OutageLedger(positions=self._submitted, at=now)))
+            writer.submit(Batch(outs, self._submitted, self._core.take_arrivals(), began))
 
-    def _count(self, outs: Sequence[Out], now: int) -> None:
-        for out in outs:
-            if isinstance(out.record, OutageEvent):
-                metrics.OUTAGES_TOLD.labels(out.record.scope, out.record.reason).inc()
-            elif isinstance(out.record, DeadLetter):
-                metrics.DEAD_LETTERS.labels(out.record.code).inc()
-        for arrived in self._core.take_arrivals():
-            metrics.OUTAGE_SECONDS.observe(max(0.0, (now - arrived) / 1_000))
+    def _count(self, written: Written) -> None:
+        batch = written.batch
+        self._told = dict(batch.positions)
+        metrics.BATCH_RECORDS.observe(len(batch.outs))
+        metrics.BATCH_SECONDS.observe(written.took_s)
+        records = [out.record for out in batch.outs]
+        events = Counter((record.scope, record.reason) for record in records if isinstance(record, OutageEvent))
+        for (scope, reason), many in events.items():
+            metrics.OUTAGES_TOLD.labels(scope, reason).inc(many)
+        for record in records:
+            if isinstance(record, DeadLetter):
+                metrics.DEAD_LETTERS.labels(record.code).inc()
+        for arrived in batch.arrivals:
+            metrics.OUTAGE_SECONDS.observe(max(0.0, (written.at_ms - arrived) / 1_000))
         for status, many in self._core.statuses.items():
             metrics.OUTAGES_OPEN.labels(status).set(many)
 
     def _letter(self, message: Message, error: CodecError) -> Out:
         letter = letter_of(self._runtime.service, error.code, str(error), message, self._runtime.clock.now_ms())
         return Out(DEAD_LETTERS, (message.key() or b"").decode("utf-8", "replace"), letter)
-
-    def _open_inputs(self) -> Consumer:
-        # librdkafka wants a group's name also where no group is joined.
-        quick: dict[str, Any] = {"fetch.wait.max.ms": 20, "isolation.level": "read_committed"}
-        consumer = new_consumer(self._runtime.settings.kafka, f"{self._runtime.group}-inputs", **quick)
-        try:
-            found = consumer.list_topics(SOURCE, timeout=_KAFKA_S).topics[SOURCE]
-            if found.error is not None or not found.partitions:
-                raise FatalError(f"there is no topic {SOURCE}; run `hes topology apply`")
-            consumer.assign(
-                [
-                    TopicPartition(SOURCE, number, self._positions.get(f"{SOURCE}/{number}", OFFSET_BEGINNING))
-                    for number in found.partitions
-                ]
-            )
-        except KafkaException as error:
-            consumer.close()
-            raise TemporaryError(f"Kafka does not answer: {error.args[0].str()}") from error
-        return consumer
-
-
-def _part(name: str, offset: int) -> TopicPartition:
-    topic, _, number = name.rpartition("/")
-    return TopicPartition(topic, int(number), offset)
-
-
-def _short(alarm: Alarm) -> Alarm:
-    """The alarm, unless a name in it is so long that an outage of many such would fit no record: then `CodecError`."""
-    for name in (alarm.id, alarm.meter_id, alarm.transformer, alarm.feeder):
-        if len(name) > _LONGEST_NAME:
-            raise CodecError("alarm-names", f"a name of {len(name)} characters ({name[:40]}…); {_LONGEST_NAME} are allowed")
-    return alarm

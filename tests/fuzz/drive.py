@@ -179,9 +179,9 @@ def main() -> int:
         print(f"{target.name:18} {tally.inputs:10,} inputs {rate:8,.0f}/s {tally.coverage}{kept}", flush=True)  # noqa: T201 - a command prints
         for what, where in tally.findings.items():
             shown = where if isinstance(where, Path) else where.hex()
-            print(f"  FOUND {what}: {shown}", flush=True)  # noqa: T201
+            print(f"  FOUND {what}: {shown}", flush=True)  # noqa: T201 - a command line prints
         total, found = total + tally.inputs, found + len(tally.findings)
-    print(f"{total:,} inputs, {found} findings", flush=True)  # noqa: T201
+    print(f"{total:,} inputs, {found} findings", flush=True)  # noqa: T201 - a command line prints
     return 1 if found else 0
 
 

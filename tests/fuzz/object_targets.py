@@ -27,9 +27,9 @@ from connectors.protocols.dlms.objects import (
     security_setup,
 )
 from connectors.protocols.dlms.objects.steps import Polling, Steps
-from connectors.protocols.dlms.profile import Rules
+from connectors.protocols.dlms.profile_shape import Rules
 from tests.fuzz.harness import Pieces, Target, associated, drive, drive_steps, enveloped, own, raw
-from tests.fuzz.pull_targets import SHAPES
+from tests.fuzz.profile_targets import SHAPES
 from tests.fuzz.push_targets import ZONES, templates
 
 LIMITS = Limits(octets=8192, blocks=32)

@@ -1,13 +1,10 @@
-"""Targets of the side that asks: sessions, their layers and the link below them, driven by a meter that answers anything."""
+"""Targets of the side that asks: sessions and their layers, driven by a meter that answers anything."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from typing import Any
-
-import numpy as np
 
 from connectors.protocols.dlms import client, short_names
 from connectors.protocols.dlms.action import Method, invoke, invoke_list
@@ -23,14 +20,11 @@ from connectors.protocols.dlms.ber import tlv
 from connectors.protocols.dlms.ciphering import GLO_INITIATE_RESPONSE, cipher, service_tag
 from connectors.protocols.dlms.client_apdus import CLOSED, Session
 from connectors.protocols.dlms.errors import DlmsError, PeerError
-from connectors.protocols.dlms.framing import hdlc
 from connectors.protocols.dlms.gbt_session import gbt_session
 from connectors.protocols.dlms.get import Attribute, ByEntry, ByRange, Limits, get, get_list
-from connectors.protocols.dlms.hdlc_link import HdlcLink
-from connectors.protocols.dlms.hdlc_parameters import Parameters, Stations
 from connectors.protocols.dlms.hls import Hls, Mechanism
 from connectors.protocols.dlms.objects.object_list import read_object_list
-from connectors.protocols.dlms.profile import Column, Profile, ProfileShape, Rules, parse_profile
+from connectors.protocols.dlms.profile_shape import Rules
 from connectors.protocols.dlms.put import put, put_list
 from connectors.protocols.dlms.security import Channel, MemoryCounter, Wrapping, secured
 from connectors.protocols.dlms.short_name_session import by_short_names
@@ -243,72 +237,6 @@ def _aare(pieces: Pieces, kind: int, config: Association) -> bytes:
     return tlv(0x61, fields + tlv(0xBE, tlv(4, initiate)))
 
 
-_CLOCK, _STATUS = Column(8, "0.0.1.0.0.255", 2), Column(1, "0.0.96.10.1.255", 2)
-_ENERGY, _EXPORT = Column(3, "1.0.1.8.0.255", 2, 0, 0, "Wh"), Column(3, "1.0.2.8.0.255", 2, 0, -3, "kWh")
-SHAPES: tuple[Callable[[], ProfileShape], ...] = (
-    lambda: ProfileShape("1.0.99.1.0.255", (_CLOCK, _STATUS, _ENERGY, _EXPORT), 900),
-    lambda: ProfileShape("1.0.99.1.0.255", (_CLOCK, _ENERGY), 3600, 2),
-    lambda: ProfileShape("1.0.99.2.0.255", (_ENERGY, _CLOCK, _EXPORT), 86400),
-    lambda: ProfileShape("0.0.99.98.0.255", (_CLOCK, Column(1, "0.0.96.11.0.255", 2)), 0),
-    lambda: ProfileShape("1.0.98.1.0.255", (_ENERGY, _EXPORT), 0),
-)
-"""Load profile, newest first, clock in the middle, event log, no clock."""
-_ROWS = (
-    "0102" + 2 * "0204 090C07E70401060E1E00008000FF 1100 0600000001 0600000002",
-    "0102" + 2 * "0202 090C07E70401060E1E00008000FF 0600000001",
-    "0102" + 2 * "0203 0600000001 090C07E70401060E1E00008000FF 0600000002",
-    "0102" + 2 * "0202 090C07E70401060E1E00008000FF 1101",
-    "0100",
-)
-USUAL = tuple(bytes.fromhex(rows.replace(" ", "")) for rows in _ROWS)
-"""A buffer of each shape, for readers that have seen one before."""
-
-
-def run_profile(data: bytes) -> None:
-    """A profile's buffer. A reader that has seen others of the shape reads the same as one that has not, or both refuse it:
-    which of several faults is found first may differ.
-    """
-    pieces = Pieces(data)
-    kind, how = pieces.octet(), pieces.octet()
-    buffer = pieces.rest()
-    shape = SHAPES[kind % len(SHAPES)]
-    rules = Rules(None if how & 4 else ZONES[(how & 3) % 3], bool(how & 8), bool(how & 16))
-    used = shape()
-    for before in (USUAL[kind % len(SHAPES)], buffer[: len(buffer) // 2] if how & 32 else b""):
-        _parsed(before, used, replace(rules, zone=ZONES[0]))
-    first, second = _parsed(buffer, shape(), rules), _parsed(buffer, used, rules)
-    expect(_same(first, second), "a reader that has seen other buffers reads another profile")
-    expect(_same(_parsed(buffer, used, rules), first), "the same buffer is read otherwise the second time")
-    if isinstance(first, Profile):
-        expect(first.rows <= len(data), "more rows than octets")
-        expect(all(len(one.values) == first.rows for one in first.channels), "a channel of another length")
-        first.between(0, 1_700_000_000_000)
-
-
-def _parsed(buffer: bytes, shape: ProfileShape, rules: Rules) -> Profile | str:
-    try:
-        return parse_profile(buffer, shape, rules)
-    except DlmsError as error:
-        own(error)
-        return error.code
-
-
-def _same(one: Profile | str, other: Profile | str) -> bool:
-    if isinstance(one, str) or isinstance(other, str):
-        return isinstance(one, str) and isinstance(other, str)
-    arrays = ((one.ends, other.ends), (one.deviations, other.deviations), (one.clock_statuses, other.clock_statuses))
-    return (
-        all(np.array_equal(a, b) for a, b in arrays)
-        and one.regular == other.regular
-        and repr(_listed(one.statuses)) == repr(_listed(other.statuses))
-        and [repr(_listed(c.values)) for c in one.channels] == [repr(_listed(c.values)) for c in other.channels]
-    )
-
-
-def _listed(values: Any) -> Any:
-    return values.tolist() if isinstance(values, np.ndarray) else values
-
-
 def run_client(data: bytes) -> None:
     """Clock, registers, and a profile that is discovered first, over answers in order."""
     pieces = Pieces(data)
@@ -325,72 +253,6 @@ def run_client(data: bytes) -> None:
     drive(sessions[(kind & 7) % 5](), enveloped(pieces))
 
 
-def run_hdlc_link(data: bytes) -> None:
-    """An HDLC link: frames with right checksums, octets as they come, time that passes, requests, in any order."""
-    pieces = Pieces(data)
-    kind = pieces.octet()
-    stations = Stations(16, 1, (None, 17, 127)[kind % 3])
-    sizes = Parameters(64, 64, 1 + (kind >> 2 & 3), 1 + (kind >> 4 & 3)) if kind & 0x80 else None
-    link = HdlcLink(stations, sizes, max_apdu=512)
-    client_octets, server = stations.client_octets(), stations.server_octets()
-    now = 0.0
-    try:
-        link.open(now)
-        if kind & 0x40:
-            link.receive(hdlc.frame(client_octets, server, hdlc.UA | hdlc.POLL), now)
-        for _ in range(256):
-            if not pieces.left:
-                break
-            now = _step(link, pieces, now, client_octets, server)
-    except DlmsError as error:
-        own(error)
-    _wait_out(link, now)
-
-
-def _step(link: HdlcLink, pieces: Pieces, now: float, client_octets: bytes, server: bytes) -> float:
-    """One thing that happens to the link; the time after it."""
-    action = pieces.octet()
-    if action & 7 == 0:
-        now += (action >> 3) / 2
-        link.tick(now)
-    elif action & 7 == 1 and link.opened:
-        link.send(pieces.piece(), now)
-    elif action & 7 == 2:
-        apdus = link.receive(pieces.piece(), now).apdus
-        expect(all(len(apdu) <= 512 for apdu in apdus), "an APDU beyond the limit")
-    else:
-        source = server if action & 8 else bytes((pieces.octet() | 1,))
-        information = pieces.piece()[:300]
-        control = pieces.octet()
-        octets = hdlc.frame(client_octets, source, control, information, segmented=bool(action & 16))
-        apdus = link.receive(octets, now).apdus
-        expect(all(len(apdu) <= 512 for apdu in apdus), "an APDU beyond the limit")
-    return now
-
-
-def _wait_out(link: HdlcLink, now: float) -> None:
-    """A meter that says nothing any more is given up, and the link can be closed."""
-    for _ in range(64):
-        try:
-            if link.deadline is None:
-                break
-            now = max(now, link.deadline) + 0.001
-            link.tick(now)
-        except DlmsError as error:
-            own(error)
-    expect(link.deadline is None, "a silent meter is never given up")
-    try:
-        link.close(now)
-        for _ in range(16):
-            if link.deadline is None:
-                break
-            now = max(now, link.deadline) + 0.001
-            link.tick(now)
-    except DlmsError as error:
-        own(error)
-    expect(link.deadline is None, "the link never closes")
-
-
 TARGETS = (
     Target("aare", run_aare, 2),
     Target("get", run_get, 3),
@@ -399,7 +261,5 @@ TARGETS = (
     Target("gbt_session", run_gbt_session, 2),
     Target("short_names", run_short_names, 3),
     Target("secured", run_secured, 2),
-    Target("profile", run_profile, 2),
     Target("client", run_client, 2),
-    Target("hdlc_link", run_hdlc_link, 2),
 )

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from connectors.protocols.dlms import axdr, cosem
 from connectors.protocols.dlms.alarms import alarms_of
-from connectors.protocols.dlms.association import masked
 from connectors.protocols.dlms.ciphering import GENERAL_DED, GENERAL_GLO, Keys, cipher, decipher, service_tag
 from connectors.protocols.dlms.decode import Assembler, decode_stream
 from connectors.protocols.dlms.errors import CipherError, DlmsError
@@ -19,6 +18,7 @@ from connectors.protocols.dlms.framing.wrapper import Deframer, pack
 from connectors.protocols.dlms.gbt import Blocks, BlockTransferError
 from connectors.protocols.dlms.general_ciphering import KeyInfo, Parties, encipher, signed, unsigned
 from connectors.protocols.dlms.general_ciphering import decipher as open_general
+from connectors.protocols.dlms.masking import masked
 from connectors.protocols.dlms.push import identities, read_plain, reread
 from connectors.protocols.dlms.signing import Identity, private_key
 from connectors.protocols.dlms.telegram import Telegram, TelegramError, scaled, to_json

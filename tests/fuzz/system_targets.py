@@ -80,8 +80,8 @@ def _pipelines() -> tuple[Pipeline, ...]:
     for name in sorted(load_templates()):
         identities = (Identity(IdentityKind.SYSTEM_TITLE, TITLE.hex().upper()), Identity(IdentityKind.SERIAL, SERIAL))
         meter = Meter(id="m1", identities=identities, state=MeterState.NORMAL, template=name, time_zone="Europe/Berlin")
-        known = Directory(CODEC)
-        known.apply([Change(meter.id, CODEC.encode(meter), meter)])
+        known = Directory()
+        known.apply([Change(meter.id, meter)])
         limits = Limits(SMALL.max_apdu, SMALL.max_frames, SMALL.max_garbage)
         made.append(Pipeline(known, cast("Any", store), load_templates(), limits=limits, announce=0))
     return tuple(made)

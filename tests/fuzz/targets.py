@@ -10,7 +10,10 @@ from tests.fuzz import (
     c1218_targets,
     c1222_targets,
     column_targets,
+    link_targets,
     object_targets,
+    oms_targets,
+    profile_targets,
     pull_targets,
     push_targets,
     system_targets,
@@ -22,6 +25,8 @@ TARGETS: dict[str, Target] = {
     for room in (
         push_targets,
         pull_targets,
+        profile_targets,
+        link_targets,
         object_targets,
         system_targets,
         c1218_targets,
@@ -31,6 +36,7 @@ TARGETS: dict[str, Target] = {
         c12_gateway_targets,
         authority_targets,
         column_targets,
+        oms_targets,
     )
     for target in room.TARGETS
 }

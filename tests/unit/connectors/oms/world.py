@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from connectors.oms.core import STATES, Core, Out, Where
-from schemas.records import Alarm, AlarmKind, OutageEvent, OutageKind, OutageState, OutageStatus
+from connectors.oms.core import Core, Out, Where
+from connectors.oms.states import TOPIC as STATES
+from schemas.records import Alarm, AlarmKind, OutageEvent, OutageJournal, OutageKind, OutageState, OutageStatus, Record
 from streams.runtime.settings import Oms
 
 T0 = 1_790_000_000_000
@@ -56,7 +57,7 @@ class Utility:
         self.core = Core(self.rules, self.town)
         self.now = T0
         self.told: list[OutageEvent] = []
-        self.state: dict[str, OutageState] = {}
+        self.books: dict[str, Record] = {}
 
     def hear(self, *alarms: Alarm, replayed: bool = False) -> list[OutageEvent]:
         """Alarms that come in together; what is told a moment later."""
@@ -83,17 +84,27 @@ class Utility:
             if isinstance(out.record, OutageEvent):
                 told.append(out.record)
             elif out.topic == STATES:
-                if isinstance(out.record, OutageState):
-                    self.state[out.key] = out.record
+                if out.record is not None:
+                    self.books[out.key] = out.record
                 else:
-                    self.state.pop(out.key, None)
+                    self.books.pop(out.key, None)
         self.told += told
         return told
 
     def restart(self) -> None:
         """End without a word, and begin again with what was written."""
         self.core = Core(self.rules, self.town)
-        assert self.core.restore(list(self.state.values())) == []
+        assert self.core.restore(list(self.books.values())) == []
+
+    @property
+    def state(self) -> dict[str, OutageState]:
+        """What is remembered as states, without the journal."""
+        return {key: record for key, record in self.books.items() if isinstance(record, OutageState)}
+
+    @property
+    def journal(self) -> dict[str, OutageJournal]:
+        """What is remembered beside them."""
+        return {key: record for key, record in self.books.items() if isinstance(record, OutageJournal)}
 
     @property
     def outages(self) -> dict[str, OutageEvent]:
