@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 from connectors.gateway.deeds import LONGEST_S, Deed, unregistered
 from connectors.gateway.errors import JobError
 from connectors.gateway.intents import unavailable
+from connectors.gateway.proofs import NOTHING_SENT
 from connectors.gateway.reservations import FencedError
 from schemas.records import CommandIntent, Job, Meter, Operation, Outcome
 from streams.runtime.authority.refusals import Proven
+from streams.runtime.authority.stops import HALTED
 
 if TYPE_CHECKING:
     from connectors.gateway.deeds import Commands
@@ -31,7 +33,7 @@ LAST = b"firmware"
 UNFINISHED = "firmware-unfinished"
 INITIATED, ORDERED, SETTLED = "initiated", "ordered", "settled"
 _PROVE_EVERY_MS = 30_000
-"""How often a transfer under way is proven again: by then a freeze stops it."""
+"""How often a transfer under way is proven again: by then a freeze stops it. A stop of its campaign does at once."""
 _LOOK_EVERY_MS = 15_000
 _TIMES_UP = ("job-expired", "job-timeout")
 
@@ -95,8 +97,13 @@ class FirmwareDeed(Deed):
 
     def permitted(self) -> None:
         """See `port.Installing`."""
-        if self._meter is not None and self._commands.clock.now_ms() - self._asked_at >= _PROVE_EVERY_MS:
-            self._prove(self._meter)
+        try:
+            self._commands.proofs.going(self._job)
+            if self._meter is not None and self._commands.clock.now_ms() - self._asked_at >= _PROVE_EVERY_MS:
+                self._prove(self._meter)
+        except JobError as refusal:
+            detail = f"{self.progress}; {refusal.detail.removesuffix(NOTHING_SENT)}"
+            raise JobError(refusal.code, detail, alarm=refusal.alarm) from refusal
 
     def begun(self) -> bool:
         """See `port.Installing`."""
@@ -166,7 +173,11 @@ class FirmwareDeed(Deed):
         found.rows = max(found.rows, self.sent)
         found.before = found.before or self.before
         if not self.unsettled:
-            if not self.progress or error.code == UNFINISHED or not (error.retry or error.code in _TIMES_UP):
+            if not self.progress or error.detail.startswith(self.progress):
+                return error
+            if error.code == HALTED:
+                return JobError(HALTED, f"{self.progress}; {error.detail.removesuffix(NOTHING_SENT)}")
+            if not (error.retry or error.code in _TIMES_UP):
                 return error
             return JobError(UNFINISHED, f"{self.progress}; {error.code}: {error.detail}")
         if self.heard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import Protocol
 
 from schemas.records import FirmwareManifest
@@ -20,5 +21,5 @@ class Images(Protocol):
     def value(self, image_id: str) -> bytes | None:
         """The exact bytes of an image's manifest, sound or not: what a digest of it is taken over."""
 
-    def data(self, image_id: str) -> bytes:
-        """Its octets, proven; may take a minute. Raises `ImageError`."""
+    def fetch(self, image_id: str) -> Future[bytes]:
+        """Its octets, proven, on the store's own thread; may take minutes. `ImageError`."""

@@ -20,7 +20,7 @@ from connectors.gateway.errors import JobError
 from connectors.gateway.gathering import Gathering
 from connectors.gateway.intake import Ticket
 from connectors.gateway.jobs import Task
-from connectors.gateway.results import result_of, tally
+from connectors.gateway.results import learnt, result_of, tally
 from connectors.gateway.visit import Stages
 from schemas.codec import CodecError
 from schemas.records import Alarm, SessionFrames
@@ -110,7 +110,7 @@ class Outcomes:
         parcels = []
         for item, statement, (result, *readings) in zip(ended, stated, encoded, strict=True):
             tally(statement.records[0])
-            parcels.append(_Parcel(readings, _Told(item, result)))
+            parcels.append(_Parcel(readings, _Told(item, result), item.task.ticket.urgent))
         self._deliver(parcels, self._tell)
 
     def _stated(self, item: Conclusion, now: int) -> Statement:
@@ -118,11 +118,13 @@ class Outcomes:
         task, found = item.task, item.found
         ticket, meter = task.ticket, self._directory.get(task.job.meter_id)
         result = result_of(task, meter, item.error, found, item.stages, now)
-        return Statement((result, *found.readings), task.job.meter_id, ticket.trace, ticket.replay_id)
+        told = learnt(meter, found, now)
+        records = (result, *found.readings) if told is None else (result, *found.readings, told)
+        return Statement(records, task.job.meter_id, ticket.trace, ticket.replay_id)
 
     def _tell(self, read: Sequence[_Told]) -> None:
         """Kafka has what was read."""
-        self._deliver([_Parcel((told.result,), told.item) for told in read], self._told)
+        self._deliver([_Parcel((told.result,), told.item, told.item.task.ticket.urgent) for told in read], self._told)
 
     def _told(self, ended: Sequence[Conclusion]) -> None:
         """Kafka has the results."""
@@ -175,10 +177,15 @@ class Outcomes:
         """What the gateway itself wants known."""
         for alarm in alarms:
             outgoing = self._emitter.encode((alarm,), alarm.meter_id, self._clock.now_ms())
-            self._deliver((_Parcel(outgoing, None),), lambda _: None)
+            self._deliver((_Parcel(outgoing, None, urgent=True),), lambda _: None)
 
     def _deliver(self, parcels: Sequence[_Parcel[T]], then: Callable[[Sequence[T]], None]) -> None:
-        """Send parcels together until Kafka has them, then go on; after a failure each by itself."""
+        """Send parcels, those of a lane together, until Kafka has them, then go on; after a failure each by itself."""
+        for urgent in (True, False):
+            if of_lane := [parcel for parcel in parcels if parcel.urgent is urgent]:
+                self._deliver_lane(of_lane, then, urgent=urgent)
+
+    def _deliver_lane(self, parcels: Sequence[_Parcel[T]], then: Callable[[Sequence[T]], None], *, urgent: bool) -> None:
         outgoing = [record for parcel in parcels for record in parcel.outgoing]
         if not outgoing:
             then([parcel.about for parcel in parcels])
@@ -195,7 +202,7 @@ class Outcomes:
             for parcel in parcels:
                 heappush(self._again, (at, next(self._order), parcel, then))
 
-        self._emitter.send(outgoing, reported, len(parcels))
+        self._emitter.send(outgoing, reported, len(parcels), urgent=urgent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +211,7 @@ class _Parcel(Generic[T]):
 
     outgoing: Sequence[Outgoing]
     about: T
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

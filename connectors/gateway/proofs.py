@@ -1,16 +1,16 @@
 """Whether a job may move a relay or change a meter, asked of the job's own bytes: before anyone connects, and again just
 before it is sent (rule 9: whoever can write to a jobs topic must not be able to cut anyone off).
 
-Who is an operator and what is frozen or held, every worker reads for itself, operators before controls. As long as it does
-not know all of that, commands wait; they are not refused. Before anyone is cut off it asks Kafka how far there is to read,
-so that a freeze that was acknowledged before counts (`current`).
+Who is an operator, what is frozen or held and which campaigns were stopped, every worker reads for itself, operators first.
+As long as it does not know all of that, commands wait; they are not refused. Before anyone is cut off it asks Kafka how far
+there is to read, so that a freeze that was acknowledged before counts (`current`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -26,6 +26,8 @@ from streams.runtime.authority.operators import Operators, roots_of
 from streams.runtime.authority.policy import Policy
 from streams.runtime.authority.policy_file import PolicyError, load_policy
 from streams.runtime.authority.refusals import Proven, Refusal
+from streams.runtime.authority.stops import HALTED, Stops
+from streams.runtime.authority.stops import TOPIC as STOPS
 from streams.runtime.authority.verify import Around
 from streams.runtime.errors import FatalError
 from streams.runtime.follow import Follower
@@ -48,9 +50,12 @@ ANOTHERS = frozenset(
 """Those that no job of `streams/commands` can come to have: whatever command such a job names, it is none of its jobs, or a
 copy of one that has ended.
 """
+NOTHING_SENT = "; nothing was sent to the meter"
 _MOST_REFUSED = 1_000
 _CURRENT_S = 5.0
 """For Kafka to say where a topic ends, and for the follower to be there."""
+Apply = Callable[[bytes], object]
+"""Takes a record's value over; a `Refusal` where it does not."""
 
 
 class Proofs(Protocol):
@@ -68,8 +73,13 @@ class Proofs(Protocol):
         "job-unreleased".
         """
 
+    def going(self, job: Job) -> None:
+        """Return where the campaign of a job was neither paused nor halted since the job was issued; part of `proven`, and
+        cheap. Raises `JobError` "campaign-halted".
+        """
+
     async def current(self) -> None:
-        """Return once `proven` knows every freeze, hold and revocation that Kafka has had until now. Raises `JobError`
+        """Return once `proven` knows every freeze, hold, stop and revocation that Kafka has had until now. Raises `JobError`
         "controls-behind" where that takes too long.
         """
 
@@ -104,7 +114,7 @@ def answers(job: Job, code: str) -> bool:
 
 def refused(code: str, detail: str) -> JobError:
     """A refusal as the end of a job."""
-    return JobError(code, f"{detail}; nothing was sent to the meter", alarm=code in FORGED)
+    return JobError(code, f"{detail}{NOTHING_SENT}", alarm=code in FORGED)
 
 
 class Authority:
@@ -122,11 +132,15 @@ class Authority:
         self._controls = Controls(runtime.codec, settings.environment, self._operators, self.policy)
         self._around = Around(runtime.codec, settings.environment, self.policy, self._operators, self._controls)
         self._releasers = tuple(name.strip() for name in settings.commands.releasers.split(",") if name.strip())
-        self._refused: list[bytes | None] = []
+        self._stops = Stops(runtime.codec, settings.environment, self._operators, self._releasers)
+        self._refused: list[tuple[Apply, bytes]] = []
         self._lock = threading.Lock()
         self._following = [Follower(runtime, OPERATORS, self._operators_came)]
         self._log = structlog.get_logger("authority")
-        self._controlling = Follower(runtime, CONTROLS, self._controls_came)
+        self._following_then = (
+            Follower(runtime, CONTROLS, self._controls_came),
+            Follower(runtime, STOPS, self._stops_came),
+        )
         if not roots:
             self._log.warning("no-root-key", reason="nobody is an operator, so nothing that changes a meter is done")
 
@@ -138,11 +152,21 @@ class Authority:
     @property
     def ready(self) -> bool:
         """See `Proofs`."""
-        return len(self._following) > 1 and self._controlling.caught_up
+        return len(self._following) > 1 and all(follower.caught_up for follower in self._following_then)
 
     def proven(self, job: Job, meter: Meter, now_ms: int) -> Proven:
         """See `Proofs`."""
-        return prove(self._around, job, meter, now_ms)
+        proven = prove(self._around, job, meter, now_ms)
+        self.going(job)
+        return proven
+
+    def going(self, job: Job) -> None:
+        """See `Proofs`."""
+        stop = self._stops.voiding(job)
+        if stop is not None:
+            what = "halted" if stop.final else "paused"
+            why = f"{stop.code}: {stop.detail}" if stop.code else stop.detail
+            raise refused(HALTED, f"campaign {stop.id} was {what} after job {job.id} was issued: {why}")
 
     def released(self, job: Job, value: bytes, now_ms: int) -> None:
         """See `Proofs`. Campaigns' jobs, too: their proofs hold for weeks, also after a halt, and only what is signed here
@@ -156,7 +180,9 @@ class Authority:
         """See `Proofs`."""
         for follower in list(self._following):
             if not await asyncio.to_thread(follower.reaches_end, _CURRENT_S):
-                why = "nobody could say in time whether it is frozen: hes.operators or hes.controls was not read to its end"
+                why = (
+                    "operators, controls or stops were not read to the end in time, so nobody could say whether it is frozen"
+                )
                 raise JobError("controls-behind", f"{why}; nothing was sent", retry=True, harmless=True)
 
     def start(self) -> None:
@@ -164,12 +190,13 @@ class Authority:
         self._following[0].start()
 
     def check(self) -> None:
-        """To be called now and then: raises what ended a thread, and goes on to controls once operators are known."""
+        """To be called now and then: raises what ended a thread, and goes on to the rest once operators are known."""
         for follower in self._following:
             follower.check()
         if len(self._following) == 1 and self._following[0].caught_up:
-            self._following.append(self._controlling)
-            self._controlling.start()
+            for follower in self._following_then:
+                self._following.append(follower)
+                follower.start()
 
     def stop(self) -> None:
         """Stop reading."""
@@ -186,14 +213,19 @@ class Authority:
         self._apply(again)
 
     def _controls_came(self, messages: Sequence[Message]) -> None:
-        self._apply([message.value() for message in messages])
+        self._apply([(self._apply_control, message.value() or b"") for message in messages])
 
-    def _apply(self, values: Sequence[bytes | None]) -> None:
-        """Controls in their order. One that is refused is tried again when operators come: theirs may be on its way."""
-        now = self._runtime.clock.now_ms()
+    def _stops_came(self, messages: Sequence[Message]) -> None:
+        self._apply([(self._stops.apply, value) for message in messages if (value := message.value()) is not None])
+
+    def _apply_control(self, value: bytes) -> object:
+        return self._controls.apply(value, self._runtime.clock.now_ms())
+
+    def _apply(self, values: Sequence[tuple[Apply, bytes]]) -> None:
+        """Each in its order. One that is refused is tried again when operators come: its signer may be on its way."""
         with self._lock:
-            for value in values:
-                found = self._controls.apply(value, now)
+            for apply, value in values:
+                found = apply(value)
                 if isinstance(found, Refusal):
                     self._log.warning("control-refused", code=found.code, reason=found.detail)
-                    self._refused = [*self._refused, value][-_MOST_REFUSED:]
+                    self._refused = [*self._refused, (apply, value)][-_MOST_REFUSED:]

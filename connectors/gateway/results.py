@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from prometheus_client import Counter
@@ -14,10 +15,12 @@ from connectors.gateway.visit import Stages
 from schemas.ids import event_id
 from schemas.records import JobResult, Meter, Network, Outcome, Record
 from streams.runtime import metrics
+from streams.runtime.authority.stops import HALTED
 
 _OUTCOMES = {
     "job-expired": Outcome.EXPIRED,
     "request-expired": Outcome.EXPIRED,
+    HALTED: Outcome.CANCELLED,
     "outcome-unknown": Outcome.OUTCOME_UNKNOWN,
 }
 
@@ -54,6 +57,16 @@ def result_of(
         before=found.before,
         after=found.after,
     )
+
+
+def learnt(meter: Meter | None, found: Found, now_ms: int) -> Meter | None:
+    """What hes.meters is to have of a meter that told something of itself; None where it has that already."""
+    if meter is None or not found.learnt:
+        return None
+    firmware, hardware = found.learnt.get("firmware", meter.firmware), found.learnt.get("hardware", meter.hardware)
+    if meter.firmware_at and (firmware, hardware) == (meter.firmware, meter.hardware):
+        return None
+    return replace(meter, firmware=firmware, hardware=hardware, firmware_at=now_ms, updated_at=now_ms)
 
 
 def tally(result: Record) -> None:

@@ -3,8 +3,8 @@
     hes.commands, hes.command-decisions ─┐                            ┌─▶ hes.jobs.bulk (transfers), hes.jobs.urgent (pings)
     hes.operators, hes.controls ─────────┼─▶ desk ─▶ books ───────────┼─▶ hes.command-acks
     hes.events.urgent (results) ─────────┤    ▲                       ├─▶ hes.audit (the chain `firmware`)
-    hes.meters, hes.images ──────────────┘    └── read back at the ◀──┴─▶ hes.campaigns (the books)
-                                                  start
+    hes.meters, hes.images ──────────────┘    └── read back at the ◀──┼─▶ hes.campaigns (the books)
+                                                  start               └─▶ hes.campaign-stops (to gateways)
 
 `states` holds the two tables, of a campaign and of each of its meters; `campaign` is one in memory, `lanes` says who is next
 in each segment, `budgets` what its hours still bear, `windows` when it is night there, `gates` when the next wave may begin

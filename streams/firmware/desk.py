@@ -24,9 +24,10 @@ from streams.firmware.machine import Machine
 from streams.firmware.order import waves_of
 from streams.firmware.output import CAMPAIGNS, Why, because
 from streams.firmware.plan import Plan, plan
-from streams.firmware.states import Event, Turn
+from streams.firmware.states import Event, Meter, Turn
 from streams.runtime.authority import refusals
 from streams.runtime.authority.refusals import Pending, RefusedError
+from streams.runtime.authority.stops import HALTED
 from streams.runtime.authority.terms import Terms, terms_of
 from streams.runtime.authority.verify import Asked, check_fresh, examine, judge, vote
 from streams.runtime.clock import iso
@@ -40,6 +41,7 @@ _BY_CODE = {
     "firmware-silent": Event.WENT_SILENT,
     "image-missing": Event.HELD,
     "image-invalid": Event.HELD,
+    HALTED: Event.HELD,
 }
 """What a job that is not done says of its meter; another code says that the job brought nothing."""
 _HOLDS = frozenset(
@@ -270,7 +272,9 @@ class Desk(Machine):
         if result.attempt != case.attempts[index]:
             return
         event = _BY_CODE.get(result.code, Event.HELD if result.code in _HOLDS else Event.MISSED)
-        if event is Event.CUT and not self._further(case, index, result):
+        if result.code == HALTED and case.meter(index) is Meter.SENT and self._further(case, index, result):
+            event = Event.CUT
+        elif event is Event.CUT and not self._further(case, index, result):
             event = Event.MISSED
         self.end_job(case, index, event, at, result.code or f"job-{result.outcome.lower()}")
 

@@ -10,15 +10,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.records import FirmwareManifest, Meter, Network, Protocol
-from streams.runtime.authority.terms import Terms, earlier
+from streams.runtime.authority.terms import Terms, UnorderedError, earlier
 from streams.runtime.meters import MeterDirectory
 
 LEFT_OUT = {
     "meter-model": "the image is for meters of another vendor or model",
     "meter-protocol": "the image is for meters of another protocol",
     "meter-template": "the image is for meters of other templates",
+    "meter-hardware": "the image is for other hardware revisions than the meter's",
     "meter-version": "the meter's version is none that the image, or the campaign, goes from",
     "meter-downgrade": "the meter has a later version, and the campaign does not say downgrade=yes",
+    "meter-unordered": "nobody can tell which version comes first: the campaign must name the meter's, or say downgrade=yes",
     "meter-current": "the meter reports the version already",
     "meter-skipped": "the meter is in a group that the campaign leaves out",
     "meter-network": "its segment leaves no room for firmware beside reading",
@@ -41,6 +43,7 @@ class Kind:
     template: str = ""
     protocol: Protocol = Protocol.UNKNOWN
     groups: tuple[str, ...] = ()
+    hardware: str = ""
 
 
 UNKNOWN_KIND = Kind()
@@ -58,6 +61,7 @@ def kind_of(meter: Meter) -> Kind:
         template=meter.template,
         protocol=meter.protocol,
         groups=meter.groups,
+        hardware=meter.hardware,
     )
 
 
@@ -67,8 +71,8 @@ def counted(meters: Iterable[Meter]) -> Counter[Kind]:
 
 
 def why_not(manifest: FirmwareManifest, terms: Terms, kind: Kind) -> str:
-    """Why meters of a kind take no part, as a code of `LEFT_OUT`; empty where they do. A version that nobody knows is no
-    reason: the gateway reads it before it sends anything.
+    """Why meters of a kind take no part, as a code of `LEFT_OUT`; empty where they do. A version, or a revision of the
+    hardware, that nobody knows is no reason: the gateway reads it before it sends anything.
     """
     if not (_same(kind.vendor, manifest.vendor) and _same(kind.model, manifest.model)):
         return "meter-model"
@@ -76,6 +80,8 @@ def why_not(manifest: FirmwareManifest, terms: Terms, kind: Kind) -> str:
         return "meter-protocol"
     if manifest.templates and kind.template not in manifest.templates:
         return "meter-template"
+    if manifest.hardware and kind.hardware and kind.hardware not in manifest.hardware:
+        return "meter-hardware"
     if not set(terms.skip_groups).isdisjoint(kind.groups):
         return "meter-skipped"
     return _version(manifest, terms, kind.firmware)
@@ -88,7 +94,13 @@ def _version(manifest: FirmwareManifest, terms: Terms, version: str) -> str:
         return "meter-current"
     if any(allowed and version not in allowed for allowed in (manifest.from_versions, terms.from_versions)):
         return "meter-version"
-    return "meter-downgrade" if earlier(manifest.to_version, version) and not terms.downgrade else ""
+    if terms.downgrade:
+        return ""
+    try:
+        return "meter-downgrade" if earlier(manifest.to_version, version) else ""
+    except UnorderedError:
+        # Who names the version means it.
+        return "" if version in (*manifest.from_versions, *terms.from_versions) else "meter-unordered"
 
 
 def _same(one: str, other: str) -> bool:

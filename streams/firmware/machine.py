@@ -17,6 +17,7 @@ from schemas.records import (
     CampaignMeters,
     CampaignProgress,
     CampaignState,
+    CampaignStop,
     Record,
 )
 from schemas.signatures import digest
@@ -27,9 +28,10 @@ from streams.firmware.fleet import Fleet
 from streams.firmware.gates import Verdict, complete, finished, halting, proven
 from streams.firmware.images import Images, sound_manifest
 from streams.firmware.output import BULK, CAMPAIGNS, SELF, URGENT, Paper, Why, left_over, ping_job, transfer_job
-from streams.firmware.states import OUT, OVER, SENDS, Event, Meter, Turn, turn
+from streams.firmware.states import OUT, OVER, SENDS, STOPS, Event, Meter, Turn, turn
 from streams.runtime.authority.chain import START, Link
 from streams.runtime.authority.refusals import Pending, Refusal, RefusedError
+from streams.runtime.authority.stops import HALTED, TOPIC
 from streams.runtime.authority.terms import terms_of
 from streams.runtime.authority.verify import Around, Scope, check_allowed, examine, judge, recall
 from streams.runtime.clock import Clock
@@ -153,8 +155,10 @@ class Machine:
         after = turn(case.state, what)
         if after is None:
             return False
+        # Never back, whatever the clock of a worker that took over: by this time jobs are told from those that were stopped.
         now = self._clock.now_ms()
-        case.state, case.code, case.detail, case.updated_at = after, why.code, why.detail, now
+        at = max(now, case.updated_at + (after in STOPS))
+        case.state, case.code, case.detail, case.updated_at = after, why.code, why.detail, at
         if after in OVER:
             case.ended_at = now
             self._going.pop(case.id, None)
@@ -165,6 +169,9 @@ class Machine:
         self.paper.stand(case, why)
         if after in SENDS:
             self._conductor.wake(case, now)
+        elif after in STOPS:
+            stop = CampaignStop(case.id, at, after in OVER, why.code, why.detail, self._around.environment)
+            self.paper.put(TOPIC, case.id, stop)
         return True
 
     def _move(self, case: Case, index: int, event: Event, at: int, code: str = "") -> Meter | None:
@@ -187,7 +194,9 @@ class Machine:
             return now + _REST_MS
         case.attempts[index] += 1
         self._move(case, index, Event.ISSUED, slot.start)
-        self.paper.put(BULK, case.meters[index], transfer_job(case, index, slot.start, slot.deadline, now))
+        # After the last stop, by which gateways know it from jobs that are void.
+        issued = max(now, case.updated_at + 1)
+        self.paper.put(BULK, case.meters[index], transfer_job(case, index, slot.start, slot.deadline, issued))
         self._time(case, index, slot.deadline + round(self._settings.answer_grace_s * 1000))
         if case.began_at is None:
             case.began_at = slot.start
@@ -222,6 +231,8 @@ class Machine:
             Event.HELD: now + _HELD_MS,
             Event.CUT: now + _CUT_MS,
         }.get(event, now)
+        if code == HALTED:
+            due = now  # nothing is sent before somebody resumes it
         after = self._move(case, index, event, due, code)
         if after is None:
             return False

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from schemas.ids import event_id
 from schemas.records import (
-    AuditEntry,
     CampaignState,
     Cause,
     CommandAck,
@@ -15,14 +13,13 @@ from schemas.records import (
     Job,
     Operation,
     Priority,
-    Record,
 )
 from schemas.signatures import digest
 from streams.firmware.campaign import Case
 from streams.firmware.states import Meter
-from streams.runtime.authority.chain import START, Link, link_of, linked
+from streams.runtime.authority.paper import Paper as AuditedPaper
+from streams.runtime.authority.paper import Reason
 from streams.runtime.authority.refusals import Refusal
-from streams.runtime.books import AUDIT, Out
 
 ACKS, CAMPAIGNS = "hes.command-acks", "hes.campaigns"
 URGENT, BULK = "hes.jobs.urgent", "hes.jobs.bulk"
@@ -47,14 +44,10 @@ _PING_S = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class Why(Reason):
     """What made something happen."""
 
     actor: str = SELF
-    code: str = ""
-    detail: str = ""
-    digest: bytes = b""
-    """Of the record that did."""
 
 
 def because(refusal: Refusal, value: bytes | None, actor: str = "") -> Why:
@@ -63,43 +56,10 @@ def because(refusal: Refusal, value: bytes | None, actor: str = "") -> Why:
     return Why(claimed, refusal.code, refusal.detail, digest(value or b""))
 
 
-class Paper:
-    """Collects what is to be written; the audit chain goes on from `link`."""
+class Paper(AuditedPaper):
+    """Acknowledgements beside the audit chain of campaigns."""
 
-    def __init__(self, now_ms: Callable[[], int], link: Link = START) -> None:
-        self._now_ms = now_ms
-        self._outs: list[Out] = []
-        self.link = link
-        self.parent = ""
-        """The trace of what is being handled."""
-
-    def __len__(self) -> int:
-        return len(self._outs)
-
-    def take(self) -> list[Out]:
-        """All that was collected since the last time."""
-        outs, self._outs = self._outs, []
-        return outs
-
-    def put(self, topic: str, key: str, record: Record | None) -> None:
-        """Write a record."""
-        self._outs.append(Out(topic, key, record, self.parent))
-
-    def audit(self, action: str, subject: str, why: Why) -> None:
-        """Write the next entry of the chain."""
-        entry = AuditEntry(
-            at=self._now_ms(),
-            actor=why.actor,
-            action=action,
-            subject=subject,
-            detail=why.detail,
-            code=why.code,
-            digest=why.digest,
-            chain=CHAIN,
-        )
-        entry = linked(entry, self.link)
-        self.link = link_of(entry)
-        self.put(AUDIT, subject, entry)
+    chain = CHAIN
 
     def stand(self, case: Case, why: Why) -> None:
         """Acknowledge where a campaign stands, and enter it into the chain: after each step, and only then."""

@@ -119,6 +119,8 @@ CAMPAIGNS: Mapping[State, Mapping[Turn, State]] = {
 }
 SENDS = frozenset({State.CANARY, State.WAVES})
 """Transfers are begun."""
+STOPS = frozenset({State.PAUSED, State.HALTED})
+"""Nothing more is sent, by gateways that have jobs neither."""
 OVER = frozenset(state for state, turns in CAMPAIGNS.items() if not turns)
 
 

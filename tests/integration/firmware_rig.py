@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import random
 import subprocess
 import threading
@@ -17,7 +16,7 @@ from typing import Any
 from schemas.records import FirmwareManifest, Job, MeterState, Operation, Priority, Protocol
 from schemas.records import Meter as RegisteredMeter
 from streams.runtime.image_book import parts_of
-from tests.integration.gurux_peer import build
+from tests.integration.java_peer import java
 from tests.integration.relay_meters import MINUTE, Desk, now_ms
 
 VENDOR, MODEL, OLD, NEW = "Gurux", "Images", "1.4", "1.5"
@@ -55,26 +54,16 @@ class GuruxImages:
 @contextmanager
 def gurux_images(block: int = 512, lose_every: int = 50, restart_ms: int = 1_000) -> Iterator[GuruxImages]:
     """The meter, until the block ends."""
-    folder = build()
-    classpath = os.pathsep.join((str(folder / "classes"), str(folder / "lib" / "*")))
-    command = ["java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath, "peer.Images"]
-    with subprocess.Popen(
-        [*command, str(block), str(lose_every), str(restart_ms)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    ) as process:  # fmt: skip
+    with java("gurux", "peer.Images", str(block), str(lose_every), str(restart_ms)) as process:
         assert process.stdout is not None
-        assert process.stdin is not None
         meter = GuruxImages(int(process.stdout.readline()), process)
         thread = threading.Thread(target=meter.read, daemon=True)
         thread.start()
         try:
             yield meter
         finally:
+            assert process.stdin is not None
             process.stdin.close()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
             thread.join(10)
 
 
@@ -82,7 +71,7 @@ class BadLine:
     """A TCP proxy that cuts each connection after a random number of octets, both ways counted, and slows each answer."""
 
     def __init__(self, port: int, *, seed: int, between: tuple[int, int], delay_s: float) -> None:
-        self._to, self._between, self._delay_s = port, between, delay_s
+        self._to, self._between, self.delay_s = port, between, delay_s
         self._draw = random.Random(seed)  # noqa: S311 - repeatable, not secret
         self.cuts = 0
         self._loop = asyncio.new_event_loop()
@@ -115,7 +104,7 @@ class BadLine:
                     if left[0] < 0:
                         self.cuts += 1
                         break
-                    await asyncio.sleep(self._delay_s)
+                    await asyncio.sleep(self.delay_s)
                     sink.write(octets)
             for side in (writer, to_writer):
                 side.transport.abort()

@@ -8,17 +8,19 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from connectors.cli.bench.stack import bench_stack, service
 from connectors.cli.demo.stage import Child
+from connectors.cli.topics import read_topic
 from connectors.local.home import Home
 from schemas.records import (
     AuditEntry,
     Campaign,
     CampaignState,
+    CampaignStop,
     CommandDecision,
     CommandRequest,
     CommandState,
@@ -42,7 +44,6 @@ from streams.runtime.authority.policy_file import load_policy
 from streams.runtime.authority.refusals import Proven
 from streams.runtime.authority.verify import Around, named
 from streams.runtime.image_book import parts_of
-from streams.runtime.kafka import new_consumer
 from streams.runtime.settings import Settings
 from tests.integration.commands_rig import ENVIRONMENT, Rig
 from tests.unit.streams.runtime.authority.builders import ROOT, key, meter
@@ -197,6 +198,11 @@ def test_killed_in_each_phase_every_meter_is_sent_the_image_once_and_the_chain_i
     assert told[:4] == ["draft", "approved", "canary", "waves"]
     assert told[-1] == "done"
     assert latest(rig, "c1").state is CampaignState.DONE
+    stops = [rig.codec.decode(message.value()) for message in read_topic(rig.settings, "hes.campaign-stops")]
+    (stop,) = [found for found in stops if isinstance(found, CampaignStop) and found.id == "c1"]
+    assert (stop.final, stop.code) == (False, "campaign-paused")
+    issued = sorted(job.issued_at for job in jobs)
+    assert len([at for at in issued if at <= stop.at]) == before
 
 
 REFUSED: dict[str, tuple[Target, dict[str, str], str]] = {
@@ -250,24 +256,17 @@ def around(rig: Rig) -> Around:
     """What a gateway knows of operators."""
     policy = load_policy()
     operators = Operators(rig.codec, "test", (public_key(ROOT),))
-    consumed = new_consumer(rig.settings.kafka, "test-operators")
-    consumed.subscribe(["hes.operators"])
-    end = time.monotonic() + 30
-    while operators.get("dora") is None and time.monotonic() < end:
-        for message in consumed.consume(10, 0.2):
-            operators.apply(message.value())
-    consumed.close()
+    for message in read_topic(rig.settings, "hes.operators"):
+        operators.apply(message.value())
     return Around(rig.codec, "test", policy, operators, Controls(rig.codec, "test", operators, policy))
 
 
 def latest(rig: Rig, name: str) -> Campaign:
-    """The campaign as hes.campaigns has it."""
-    consumed = new_consumer(rig.settings.kafka, f"test-{name}")
-    consumed.subscribe(["hes.campaigns"])
-    found, end = Campaign(), time.monotonic() + 30
-    while found.state is not CampaignState.DONE and time.monotonic() < end:
-        for message in consumed.consume(100, 0.2):
-            record = None if message.value() is None else rig.codec.decode(message.value())
-            found = record if isinstance(record, Campaign) and record.id == name else found
-    consumed.close()
-    return found
+    """The campaign as hes.campaigns has it, once it is done."""
+
+    def done() -> Campaign | None:
+        values = [m.value() for m in read_topic(rig.settings, "hes.campaigns") if m.key() == f"campaign/{name}".encode()]
+        found = rig.codec.decode(values[-1]) if values else None
+        return found if isinstance(found, Campaign) and found.state is CampaignState.DONE else None
+
+    return cast("Campaign", rig.until(f"the end of {name} in the books", done))

@@ -25,8 +25,9 @@ from tests.integration.commands_rig import Rig
 from tests.integration.firmware_rig import MODEL, NEW, OLD, TEMPLATE, TEMPLATES, VENDOR, GuruxImages, gurux_images, image_of
 from tests.integration.test_commands_cli import Shell
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("jvm"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("jvm"), pytest.mark.timeout(600)]
 PEOPLE = {"alice": "meter-operator", "bob": "meter-operator", "carol": "supervisor", "dora": "requester"}
+SERVICES = ("commands", "firmware", "gateway")
 IMAGE = image_of(6_000)
 TERMS = {"windows": "00:00-24:00", "canary": "2", "waves": "100%", "wave-done": "100%", "soak": "0m", "retry-after": "1m"}
 
@@ -109,8 +110,8 @@ def site(stack: tuple[Settings, Any], tmp_path_factory: pytest.TempPathFactory) 
         names = "id,endpoint,vendor,model,firmware,protocol,template,network,segment,time_zone,groups,state,password\n"
         shipment.write_text(names + "".join(line + fixed for line in csv))
         assert shell.run("meters", "import", str(shipment))[0]["imported"] == 4
-        for name in ("commands", "firmware", "gateway"):
-            running.enter_context(service(name, settings, home, environ))
+        started = [running.enter_context(service(name, settings, home, environ)) for name in SERVICES]
+        rig.until("that all services are ready", lambda: all(child.get("/health/ready") is not None for child in started))
         for name, role in PEOPLE.items():
             assert shell.run("operators", "new", name, "--role", role)[0]["heard"]
         yield Site(shell, rig, folder, meters)
@@ -148,8 +149,8 @@ def test_what_is_not_right_is_refused_and_on_the_audit_chain(site: Site) -> None
     rig.send("hes.images", altered, rig.codec.encode(replace(record, model="Another")))
     assert "signature-invalid" in shell.run("firmware", "show", altered, code=1)[0]["error"]
     site.audited(site.ask(altered, "good0"), "signature-invalid")
-    assert shell.run("firmware", "remove", forged)[0]["removed"]
-    assert shell.run("firmware", "remove", altered)[0]["removed"]
+    assert shell.run("firmware", "remove", forged, "--as", "alice")[0]["removed"]
+    assert shell.run("firmware", "remove", altered, "--as", "carol")[0]["removed"]
     assert [row["image"] for row in shell.run("firmware", "list")] == [image]
 
 
@@ -183,7 +184,6 @@ def test_what_was_not_approved_reaches_no_meter(site: Site) -> None:
     assert "decision-too-late" in shell.run("approve", campaign, "--as", "carol", code=1)[0]["error"]
 
 
-@pytest.mark.long
 def test_planned_proposed_approved_and_brought_to_the_meters(site: Site) -> None:
     shell = site.shell
     site.add(IMAGE)
@@ -202,7 +202,7 @@ def test_planned_proposed_approved_and_brought_to_the_meters(site: Site) -> None
     (paused,) = shell.run("firmware", "pause", campaign, "--reason", "a look", "--as", "bob")
     assert paused["state"] == "PAUSED"
     assert "role-missing" in shell.run("firmware", "resume", campaign, "--reason", "on", "--as", "bob", code=1)[0]["error"]
-    assert "needs image" in shell.run("firmware", "remove", NEW, code=1)[0]["error"]
+    assert "needs image" in shell.run("firmware", "remove", NEW, "--as", "alice", code=1)[0]["error"]
     shell.run("firmware", "resume", campaign, "--reason", "on", "--as", "carol")
     (done,) = shell.run("firmware", "watch", campaign, "--for", "120", "--plot", str(site.folder / "done.svg"))
     assert (done["state"], done["done"], done["bad"], done["code"]) == (CampaignState.DONE, 2, 0, "")
@@ -218,4 +218,4 @@ def test_planned_proposed_approved_and_brought_to_the_meters(site: Site) -> None
     story = [row["action"] for row in shell.run("audit", "list", "--subject", campaign, "-n", "0")]
     assert story[0] == "campaign-draft"
     assert story[-1] == "campaign-done"
-    assert shell.run("firmware", "remove", NEW)[0]["removed"]
+    assert shell.run("firmware", "remove", NEW, "--as", "alice")[0]["removed"]

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.records import Alarm, CommandIntent, Job, JobResult, Outcome, SessionFrames
+from schemas.ids import event_id
+from schemas.records import Alarm, CampaignStop, CommandIntent, Job, JobResult, Meter, Outcome, SessionFrames
+from schemas.signatures import digest
 from tests.integration.firmware_rig import (
     NEW,
     OLD,
@@ -24,7 +26,7 @@ from tests.integration.firmware_rig import (
     takes_images,
 )
 from tests.integration.gateway_bench import Cluster, GatewayProcess, Tap, open_cluster
-from tests.integration.relay_meters import PEOPLE, Desk
+from tests.integration.relay_meters import PEOPLE, Desk, now_ms
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -50,17 +52,22 @@ def meter() -> Iterator[GuruxImages]:
         yield meter
 
 
-@pytest.fixture
-def gateways(cluster: Cluster, desk: Desk, tmp_path: Path) -> Iterator[Callable[[], GatewayProcess]]:
-    """Gateways one after the other, of one group and one place in it, as an orchestrator replaces them."""
+def settings_of(desk: Desk, folder: Path) -> dict[str, str]:
+    """A gateway's, with templates of their own in a folder."""
     for name, text in TEMPLATES.items():
-        (tmp_path / "templates" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "templates" / name).write_text(text)
-    settings = desk.settings | {
-        "HES_GATEWAY__TEMPLATES_DIR": str(tmp_path / "templates"),
+        (folder / "templates" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "templates" / name).write_text(text)
+    return desk.settings | {
+        "HES_GATEWAY__TEMPLATES_DIR": str(folder / "templates"),
         "HES_GATEWAY__RETRY_FIRST_S": "0.2",
         "HES_KAFKA__INSTANCE_ID": "same",
     }
+
+
+@pytest.fixture
+def gateways(cluster: Cluster, desk: Desk, tmp_path: Path) -> Iterator[Callable[[], GatewayProcess]]:
+    """Gateways one after the other, of one group and one place in it, as an orchestrator replaces them."""
+    settings = settings_of(desk, tmp_path)
     made: list[GatewayProcess] = []
 
     def another() -> GatewayProcess:
@@ -76,6 +83,21 @@ def gateways(cluster: Cluster, desk: Desk, tmp_path: Path) -> Iterator[Callable[
 
     yield another
     for gateway in made:
+        gateway.kill()
+
+
+@pytest.fixture(scope="module")
+def steady(
+    cluster: Cluster, desk: Desk, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[GuruxImages, GuruxImages]]:
+    """Two meters, and a gateway that nobody kills."""
+    folder = tmp_path_factory.mktemp("steady")
+    gateway = GatewayProcess(cluster, folder, settings_of(desk, folder))
+    gateway.keys({})
+    gateway.skip_old_jobs()
+    with gurux_images() as one, gurux_images() as other:
+        gateway.start()
+        yield one, other
         gateway.kill()
 
 
@@ -137,16 +159,63 @@ def test_half_a_megabyte_and_many_kills(
     tap.close()
 
 
-def test_what_is_forged_or_altered_or_not_approved_reaches_no_meter(
-    meter: GuruxImages, gateways: Callable[[], GatewayProcess], desk: Desk
+def test_a_stop_of_its_campaign_reaches_the_gateway_and_what_is_sent_after_it_goes_on(
+    steady: tuple[GuruxImages, GuruxImages], desk: Desk
 ) -> None:
+    meter, other = steady
+    data, names = image_of(40_000), [f"h{number}-{RUN}" for number in range(2)]
+    line = BadLine(meter.port, seed=1, between=(1 << 30, 1 << 30), delay_s=0.1)
+    tap = Tap(desk.cluster, "hes.events.urgent", "hes.meters")
+    try:
+        desk.cluster.put_meters(
+            [takes_images(name, port) for name, port in zip(names, (line.port, other.port), strict=True)]
+        )
+        image = put_image(desk, data)
+        under_way, to_come = campaign(desk, image, names)
+        desk.cluster.put_jobs([under_way])
+        meter.wait(lambda: len(meter.said("block")) > 5, "blocks")
+        to_come = replace(to_come, not_before=now_ms() + 8_000)
+        desk.cluster.put_jobs([to_come])
+        stop = CampaignStop(under_way.caused_by, now_ms(), code="campaign-paused", environment=desk.environment)
+        desk.cluster.put("hes.campaign-stops", stop.id, desk.codec.encode(stop))
+        tap.until(lambda: {result.meter_id for result in tap.of(JobResult)} >= set(names), "results")
+        ended = {result.meter_id: result for result in tap.of(JobResult)}
+        assert {(result.outcome, result.code) for result in ended.values()} == {(Outcome.CANCELLED, "campaign-halted")}
+        stopped = len(meter.said("block"))
+        assert f"{stopped} of {-(-len(data) // 512)} blocks are in the meter" in ended[names[0]].detail
+        assert (other.said("connected"), meter.said("activated")) == ([], [])  # of this test alone: see `steady`
+
+        again = [
+            replace(job, id=event_id("Job", job.caused_by, digest(job.request), job.meter_id, 2), attempt=2,
+                    issued_at=max(now_ms(), stop.at + 1), not_before=None)
+            for job in (under_way, to_come)
+        ]  # fmt: skip
+        line.delay_s = 0.001
+        desk.cluster.put_jobs(again)
+        tap.until(lambda: len([one for one in tap.of(JobResult) if one.outcome is Outcome.DONE]) == 2, "the rest")
+        assert [len(one.said("initiated")) for one in (meter, other)] == [1, 1]
+        assert meter.said("activated") == other.said("activated") == [[hashlib.sha256(data).hexdigest(), str(len(data))]]
+        tap.until(lambda: told(tap) >= {(name, NEW) for name in names}, "the new versions on hes.meters")
+    finally:
+        line.close()
+        tap.close()
+
+
+def told(tap: Tap) -> set[tuple[str, str]]:
+    """The versions that hes.meters has from the meters themselves."""
+    return {(one.id, one.firmware) for one in tap.of(Meter) if one.firmware_at}
+
+
+def test_what_is_forged_or_altered_or_not_approved_reaches_no_meter(
+    steady: tuple[GuruxImages, GuruxImages], desk: Desk
+) -> None:
+    meter, before = steady[0], len(steady[0].said("connected"))
     data = image_of(5_000)
     forged = put_image(desk, image_of(5_001), by="intern")
     image, names = put_image(desk, data), [f"n{number}-{RUN}" for number in range(5)]
     meters = [takes_images(name, meter.port) for name in names]
     desk.cluster.put_meters([*meters[:4], replace(meters[4], model="Other")])
     tap = Tap(desk.cluster, "hes.events.urgent")
-    gateways()
     good = campaign(desk, image, names)
     jobs: dict[str, Job] = {
         "decision-missing": replace(good[0], decisions=()),
@@ -161,5 +230,5 @@ def test_what_is_forged_or_altered_or_not_approved_reaches_no_meter(
     assert [found[job.meter_id] for job in jobs.values()] == list(jobs)
     alarmed = {alarm.meter_id for alarm in tap.of(Alarm) if alarm.code == "command-forged"}
     assert alarmed >= {jobs[code].meter_id for code in ("decision-missing", "job-other", "job-unproven")}
-    assert meter.said("connected") == []
+    assert len(meter.said("connected")) == before
     tap.close()

@@ -48,8 +48,8 @@ def add(
 
     The same file twice is one image. What it is for can be stated anew by adding it again.
     """
-    from connectors.cli.firmware.images import add as put  # noqa: PLC0415
-    from connectors.cli.firmware.images import (  # noqa: PLC0415
+    from connectors.cli.firmware.images import add as put
+    from connectors.cli.firmware.images import (
         check_url,
         identifier_of,
         read_file,
@@ -57,9 +57,9 @@ def add(
         shelf,
         stated,
     )
-    from connectors.cli.firmware.vendor import checked  # noqa: PLC0415
-    from connectors.cli.signing import around, person  # noqa: PLC0415
-    from connectors.cli.watching import encoded  # noqa: PLC0415
+    from connectors.cli.firmware.vendor import checked
+    from connectors.cli.signing import around, person
+    from connectors.cli.watching import encoded
 
     if (vendor_key is None) != (vendor_signature is None):
         raise usage("a signature needs its key, and a key its signature", "give both --vendor-key and --vendor-signature")
@@ -94,11 +94,11 @@ def add(
 @firmware.command("list")
 def list_(format: FormatOption = None) -> None:  # noqa: A002 - the option's name
     """List images, and whether each may be installed."""
-    from connectors.cli.firmware.images import shelf  # noqa: PLC0415
-    from connectors.cli.signing import around, now_ms  # noqa: PLC0415
-    from connectors.cli.watching import encoded  # noqa: PLC0415
-    from streams.runtime.clock import iso  # noqa: PLC0415
-    from streams.runtime.image_book import short  # noqa: PLC0415
+    from connectors.cli.firmware.images import shelf
+    from connectors.cli.signing import around, now_ms
+    from connectors.cli.watching import encoded
+    from streams.runtime.clock import iso
+    from streams.runtime.image_book import short
 
     given = context.settings()
     codec = encoded(given)
@@ -133,9 +133,9 @@ def list_(format: FormatOption = None) -> None:  # noqa: A002 - the option's nam
 @firmware.command()
 def show(image: Image) -> None:
     """Show an image: what it is for, who added it, and whether it is whole."""
-    from connectors.cli.firmware.images import one, shelf, sound  # noqa: PLC0415
-    from connectors.cli.signing import around  # noqa: PLC0415
-    from connectors.cli.watching import encoded  # noqa: PLC0415
+    from connectors.cli.firmware.images import one, shelf, sound
+    from connectors.cli.signing import around
+    from connectors.cli.watching import encoded
 
     given = context.settings()
     codec = encoded(given)
@@ -149,17 +149,19 @@ def show(image: Image) -> None:
 def remove(
     image: Image,
     force: Annotated[bool, typer.Option("--force", help="also where a campaign needs it, which then fails")] = False,
+    operator: AsOption = "",
+    key: KeyOption = None,
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
-    """Remove an image. Meters that have it keep it."""
-    from connectors.cli.firmware.images import one, shelf  # noqa: PLC0415
-    from connectors.cli.firmware.images import remove as take_away  # noqa: PLC0415
-    from connectors.cli.firmware.standing import campaigns as standings  # noqa: PLC0415
-    from connectors.cli.firmware.standing import needed  # noqa: PLC0415
-    from connectors.cli.signing import around  # noqa: PLC0415
-    from connectors.cli.watching import encoded  # noqa: PLC0415
+    """Remove an image, signed as it was added. Meters that have it keep it."""
+    from connectors.cli.firmware.images import one, shelf
+    from connectors.cli.firmware.images import remove as take_away
+    from connectors.cli.firmware.standing import campaigns as standings
+    from connectors.cli.firmware.standing import needed
+    from connectors.cli.signing import around, person
+    from connectors.cli.watching import encoded
 
-    given = context.settings()
+    given, by = context.settings(), person(operator, key)
     codec = encoded(given)
     found = shelf(given, codec, around(given, codec))
     image_id = one(found, image)
@@ -169,7 +171,7 @@ def remove(
             f"campaign {', '.join(needs)} needs image {image_id[:12]}",
             mend="halt it first (`hes firmware halt`), or add --force: what is left of it then fails",
         )
-    take_away(given, found, image_id)
+    take_away(given, found, image_id, by)
     emit([{"image": image_id, "removed": True}], format)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connectors.cli.failure import CommandError, usage
+from connectors.cli.failure import CommandError, unreachable, usage
 from connectors.cli.output import progress, say
 from connectors.cli.signing import Person, now_ms, seal
 from connectors.cli.topics import read_topic
@@ -71,11 +71,7 @@ def shelf(given: Settings, codec: Codec, world: Around) -> Shelf:
     found = Shelf(ImageBook(world), {}, codec)
     for message in read_topic(given, TOPIC):
         key, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
-        if not found.book.apply(key, value, message.offset() or 0):
-            continue
-        if value is None:
-            found.values.pop(key, None)
-        elif "/" in key:
+        if found.book.apply(key, value, message.offset() or 0) and value is not None and "/" in key:
             found.values[key] = value
     return found
 
@@ -193,11 +189,26 @@ def is_whole(found: Shelf, known: FirmwareManifest, wanted: FirmwareManifest) ->
     return known.part_size == wanted.part_size and not found.fault(known)
 
 
-def remove(given: Settings, found: Shelf, image_id: str) -> int:
-    """Take an image off the topic, its manifest first; how many records."""
-    keys = [image_id, *(f"{image_id}/{number}" for number in found.book.numbers(image_id))]
-    write(given, [(key, None, None) for key in keys])
-    return len(keys)
+def remove(given: Settings, found: Shelf, image_id: str, by: Person) -> int:
+    """Sign that there is no such image any more, then take its octets off the topic; how many records.
+
+    The signed removal stays under its key, so that nobody can bring an old manifest back.
+    """
+    known = found.book.judge(image_id, now_ms())
+    stated = FirmwareManifest(id=image_id) if isinstance(known, Refusal) else known
+    removal = dataclasses.replace(
+        stated, removed=True, added_by=by.name, added_at=now_ms(), environment=given.environment, signature=b""
+    )
+    value = seal(found.codec, removal, given, by)
+    parts = [f"{image_id}/{number}" for number in found.book.numbers(image_id)]
+    found.book.apply(image_id, value, 0)
+    if not found.book.is_removed(image_id):
+        raise CommandError(
+            f"nobody would take it from {by.name} that the image was removed",
+            mend="`hes operators policy` shows which roles may sign for firmware",
+        )
+    write(given, [(image_id, removal, value), *((key, None, None) for key in parts)])
+    return 1 + len(parts)
 
 
 def write(given: Settings, records: Sequence[tuple[str, Record | None, bytes | None]]) -> None:
@@ -211,8 +222,6 @@ def write(given: Settings, records: Sequence[tuple[str, Record | None, bytes | N
                 bar.advance(bar.task_ids[0])
             publisher.flush()
     except TemporaryError as error:
-        from connectors.cli.failure import unreachable  # noqa: PLC0415
-
         raise unreachable(str(error)) from error
     except FatalError as error:
         raise CommandError(str(error)) from error

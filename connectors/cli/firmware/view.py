@@ -6,11 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from connectors.cli.failure import CommandError
 from connectors.cli.firmware.board import board
+from connectors.cli.firmware.picture import campaign_picture
 from connectors.cli.firmware.planning import Planned, fleet_of, planned_again
 from connectors.cli.firmware.progress import BAD, Expected, Tally, expected, states_of, told
 from connectors.cli.firmware.standing import ENDED, TOPIC, Standing, Standings, campaigns
@@ -49,14 +50,9 @@ class View:
         """Print it: one object, or what `watch` shows."""
         if chosen(format) is Format.JSON:
             print(dumps(told(self._standing, self._tally.of(self._standing), self._expected())))
-        elif chosen(format) is Format.TABLE and sys.stdout.isatty():
-            from rich.console import Console  # noqa: PLC0415 - only for a terminal
-
-            Console(highlight=False).print(self._board())
         else:
-            from rich.console import Console  # noqa: PLC0415
-
-            Console(highlight=False, width=200).print(self._board())
+            terminal = chosen(format) is Format.TABLE and sys.stdout.isatty()
+            Console(highlight=False, width=None if terminal else 200).print(self._board())
 
     def follow(self, seconds: float | None, *, live: bool) -> Campaign:
         """Stay until it has ended, or the time is over; the campaign as it is then."""
@@ -73,8 +69,6 @@ class View:
 
     def draw(self, file: Path) -> None:
         """Write plan and progress as a chart; `CommandError` where there is no plan to hold it against."""
-        from connectors.cli.firmware.picture import campaign_picture  # noqa: PLC0415
-
         if self._planned is None:
             raise CommandError("without its plan there is no chart", mend="add the image again, then draw")
         campaign_picture(self._planned, self._standing, now_ms(), file)

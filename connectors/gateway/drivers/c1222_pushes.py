@@ -20,6 +20,7 @@ from connectors.gateway.drivers.c1222_numbers import Numbers, Windows
 from connectors.gateway.errors import KeyStoreError
 from connectors.gateway.identify import by_endpoint, discovered
 from connectors.gateway.keystore import KeyStore
+from connectors.gateway.mapping import own_alarm
 from connectors.gateway.pipeline import Pipeline, Push, letter_of
 from connectors.protocols.c12 import acse, epsem
 from connectors.protocols.c12.acse import Apdu
@@ -38,8 +39,7 @@ from connectors.protocols.c12.errors import C12Error, CipherError
 from connectors.protocols.c12.responses import ISC, SNS, UAT, Done, Refused
 from connectors.protocols.c12.titles import C1222_BASE, ApTitle, title
 from connectors.templates.c12_template import C12Template
-from schemas.ids import event_id
-from schemas.records import Alarm, AlarmKind, Identity, IdentityKind, Meter, MeterState, Protocol, Severity
+from schemas.records import Alarm, Identity, IdentityKind, Meter, MeterState, Protocol
 
 CODE_TABLE = "c1222"
 """Code table of what meters do in their network: "registered", "deregistered"."""
@@ -199,23 +199,8 @@ class Pushes:
         return replace(self._letter(heard, "identity-conflict", detail, ISC), events=alarms)
 
     def _event(self, heard: _Heard, code: str, detail: str) -> Alarm:
-        meter, at = heard.meter, heard.push.received_at
-        return Alarm(
-            id=event_id("Alarm", meter.id, CODE_TABLE, code, heard.octets),  # the same datagram twice says it once
-            meter_id=meter.id,
-            kind=AlarmKind.COMMUNICATION,
-            severity=Severity.INFO,
-            occurred_at=at,
-            received_at=at,
-            code=code,
-            code_table=CODE_TABLE,
-            feeder=meter.feeder,
-            transformer=meter.transformer,
-            segment=meter.segment,
-            life_support=meter.life_support,
-            source="c1222",
-            detail=detail,
-        )
+        # Its octets make the id: the same datagram twice says it once.
+        return own_alarm(heard.meter, code, detail, heard.push.received_at, heard.octets, table=CODE_TABLE, source="c1222")
 
     def _letter(self, heard: _Heard, code: str, detail: str, response: int | None) -> Push:
         """A dead letter; the meter is told `response`, or that all is well with None."""

@@ -46,7 +46,7 @@ from connectors.protocols.dlms.objects.image_transfer import (
 from connectors.protocols.dlms.objects.reading import read
 from schemas.records import FirmwareManifest, Protocol
 from schemas.signatures import digest
-from streams.runtime.authority.terms import Terms, TermsError, earlier, terms_of
+from streams.runtime.authority.terms import Terms, TermsError, UnorderedError, earlier, terms_of
 from streams.runtime.images import ImageError
 
 _TIMES_UP = ("job-expired", "job-timeout")
@@ -138,13 +138,14 @@ class _Work:
         """The version that is active. Raises `JobError` where the meter does not tell it: then nobody could say afterwards
         what became of it.
         """
-        return await self._text("version", "firmware", self.order.template.pull.firmware)
+        version = self.found.learnt["firmware"] = await self._text("version", "firmware", self.order.template.pull.firmware)
+        return version
 
     async def check_hardware(self) -> None:
         """Raises `JobError` where the image is for other hardware revisions than the meter's."""
         wanted, obis = self.manifest.hardware, self.order.template.pull.hardware
         if wanted and obis is not None:
-            revision = await self._text("hardware revision", "hardware", obis)
+            revision = self.found.learnt["hardware"] = await self._text("hardware revision", "hardware", obis)
             if revision not in wanted:
                 raise _unfit(f"the image is for the hardware {', '.join(wanted)}, and the meter's is {revision!r}")
 
@@ -199,7 +200,7 @@ class _Work:
         if images is None:
             raise RuntimeError("an image from nowhere")
         try:
-            data = await asyncio.to_thread(images.data, self.terms.image)
+            data = await asyncio.wrap_future(images.fetch(self.terms.image))
         except ImageError as error:
             detail = f"{error.detail}; nothing was sent to the meter"
             raise JobError(error.code, detail, retry=error.code == "image-missing", harmless=True) from error
@@ -309,6 +310,7 @@ class _Blocks:
         octets = 0 if meter is None else meter.skipped - self.counted
         self.counted += octets
         await way.rest(max(seconds, way.spent(octets) if octets else 0.0))
+        self.work.deed.permitted()
 
     def say(self) -> None:
         """How far it is."""
@@ -331,8 +333,14 @@ def _check_version(terms: Terms, manifest: FirmwareManifest, version: str) -> No
     for allowed in (manifest.from_versions, terms.from_versions):
         if allowed and version not in allowed:
             raise _unfit(f"the meter has version {version!r}, and the way leads from {', '.join(allowed)} only")
-    if not terms.downgrade and earlier(terms.version, version):
-        raise _unfit(f"the meter has the later version {version!r}, and the campaign does not say downgrade=yes")
+    if terms.downgrade:
+        return
+    try:
+        if earlier(terms.version, version):
+            raise _unfit(f"the meter has the later version {version!r}, and the campaign does not say downgrade=yes")
+    except UnorderedError as error:
+        if version not in (*manifest.from_versions, *terms.from_versions):
+            raise _unfit(f"{error}, and the campaign neither names the meter's nor says downgrade=yes") from error
 
 
 def _alike(one: str, other: str) -> bool:

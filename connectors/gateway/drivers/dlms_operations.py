@@ -26,7 +26,7 @@ from connectors.protocols.dlms.get import Attribute
 from connectors.protocols.dlms.objects.event_log import EventLog, code_column, read_event_log
 from connectors.protocols.dlms.objects.object_list import read_object_list
 from connectors.protocols.dlms.objects.steps import Pause, Steps
-from connectors.protocols.dlms.profile import ProfileShape
+from connectors.protocols.dlms.profile_shape import ProfileShape
 from connectors.protocols.dlms.quirks import rules_of, sends_deviation
 from schemas.records import Operation, Register
 

@@ -19,8 +19,9 @@ from connectors.protocols.dlms.client import Span
 from connectors.protocols.dlms.errors import DlmsError
 from connectors.protocols.dlms.gaps import Gaps
 from connectors.protocols.dlms.profile import Channel as Column
-from connectors.protocols.dlms.profile import Profile, ProfileShape, Rules
+from connectors.protocols.dlms.profile import Profile
 from connectors.protocols.dlms.profile_batch import parse_profiles
+from connectors.protocols.dlms.profile_shape import ProfileShape, Rules
 from schemas.longs import Longs
 from schemas.records import Channel, IntervalReadings
 

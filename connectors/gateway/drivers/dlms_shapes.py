@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.protocols.dlms.client import ScalerUnit
 from connectors.protocols.dlms.get import Attribute
 from connectors.protocols.dlms.objects.object_list import ObjectList
-from connectors.protocols.dlms.profile import ProfileShape
+from connectors.protocols.dlms.profile_shape import ProfileShape
 from connectors.protocols.dlms.short_names import ShortNames
 from schemas.records import Meter
 

@@ -35,6 +35,8 @@ class Found:
     before: str = ""
     """The relay's or parameter's state before a command, in words; likewise `after` it."""
     after: str = ""
+    learnt: dict[str, str] = field(default_factory=dict)
+    """What the meter told of itself that the registry keeps: its `firmware` and `hardware`, as far as they were read."""
     raw: list[Any] = field(default_factory=list)
     """What is still to be made into readings, after the visit and with that of other jobs: see `Driver.finish`."""
 
@@ -141,7 +143,7 @@ class Installing(Deed, Protocol):
         """To be told of what the meter lacks when blocks are about to be sent: whether that is less than it was."""
 
     def permitted(self) -> None:
-        """To be called between blocks: asks for the proofs again, now and then."""
+        """To be called between blocks: whether the campaign goes on, and, now and then, for the proofs again. `JobError`."""
 
     def ordered(self, restart_s: int, back_s: int) -> None:
         """To be called as the activation is ordered: how long the meter is left alone, and by when it must be back."""

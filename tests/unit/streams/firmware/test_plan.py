@@ -11,7 +11,7 @@ from schemas.records import Network
 from streams.firmware.fleet import Kind, counted, why_not
 from streams.firmware.order import waves_of
 from streams.firmware.plan import Plan, plan
-from streams.runtime.authority.terms import Terms, earlier, terms_of
+from streams.runtime.authority.terms import Terms, UnorderedError, earlier, terms_of
 from streams.runtime.settings import Band, Bands, Firmware
 from tests.unit.streams.firmware.region import SETTINGS, SIZES, fleet
 from tests.unit.streams.firmware.world import DAY, HOUR, IMAGE, START, manifest, meter
@@ -101,6 +101,9 @@ def test_what_takes_years_is_told_by_its_bound_alone() -> None:
         ({"firmware": "2.0"}, {}, "meter-current"),
         ({"firmware": "10.0"}, {}, "meter-downgrade"),
         ({"firmware": "10.0"}, {"downgrade": "yes"}, ""),
+        ({"firmware": "blue"}, {}, "meter-unordered"),
+        ({"firmware": "blue"}, {"from": "1.0,blue"}, ""),
+        ({"firmware": "blue"}, {"downgrade": "yes"}, ""),
         ({"groups": ("all", "x")}, {"skip_groups": "y,x"}, "meter-skipped"),
     ],
 )
@@ -110,11 +113,29 @@ def test_why_a_meter_takes_no_part(kind: dict[str, Any], asked: dict[str, str], 
 
 
 @pytest.mark.parametrize(
+    ("hardware", "wanted", "code"),
+    [("", ("B",), ""), ("B", ("A", "B"), ""), ("C", ("A", "B"), "meter-hardware"), ("C", (), "")],
+    ids=["unknown", "fits", "other", "for-any"],
+)
+def test_an_image_is_for_the_hardware_that_its_manifest_names(hardware: str, wanted: tuple[str, ...], code: str) -> None:
+    found = Kind(vendor="Acme", model="M1", firmware="1.0", hardware=hardware)
+    assert why_not(manifest(hardware=wanted), terms(), found) == code
+    made = plan(Counter({found: 5}), manifest(hardware=wanted), terms(), Firmware(), START)
+    assert made.left_out == ({code: 5} if code else {})
+
+
+@pytest.mark.parametrize(
     ("one", "other", "is_earlier"),
-    [("1.9", "1.10", True), ("1.10", "1.9", False), ("V2.0", "2.0", False), ("2.0", "2.0.1", True), ("a", "b", False)],
+    [("1.9", "1.10", True), ("1.10", "1.9", False), ("V2.0", "2.0", False), ("2.0", "2.0.1", True), ("a", "a", False)],
 )
 def test_versions_go_by_their_numbers(one: str, other: str, is_earlier: bool) -> None:
     assert earlier(one, other) is is_earlier
+
+
+@pytest.mark.parametrize(("one", "other"), [("abc", "1.0"), ("1.0", "abc"), ("a", "b"), ("", "1.0"), ("1.0", "²")])
+def test_of_versions_without_a_number_nobody_says_which_is_earlier(one: str, other: str) -> None:
+    with pytest.raises(UnorderedError, match=f"which of '{one}' and '{other}' comes first"):
+        earlier(one, other)
 
 
 def test_every_wave_takes_its_share_of_every_segment() -> None:

@@ -39,6 +39,7 @@ from tests.unit.streams.runtime.authority.builders import CODEC, decides, operat
 IMAGE = "ab" * 32
 START = round(datetime(2026, 10, 5, 9, tzinfo=UTC).timestamp() * 1000)
 HOUR, DAY = 3_600_000, 86_400_000
+SMALL: dict[str, str] = {"canary": "1", "waves": "100%", "soak": "1h"}
 LONG = {"valid_from": START - DAY, "valid_to": START + 400 * DAY}
 
 
@@ -137,7 +138,7 @@ class Room:
         asked = CODEC.decode(value)
         case = self.desk.case(getattr(asked, "id", ""))
         meters = case.meters if case is not None else ("nobody",)
-        return decides(value, *meters, by=by, verdict=verdict, decided_at=self.clock.now_ms(), **fields)
+        return decides(value, *meters, by=by, verdict=verdict, **({"decided_at": self.clock.now_ms()} | fields))
 
     def begin(self, *meters: str, name: str = "f1", **terms: str) -> bytes:
         """Proposed and approved."""
@@ -233,3 +234,8 @@ class Room:
         self.desk = self._desk(Link(ledger.sequence, ledger.hash))
         # As they come from Kafka: bytes, by key.
         self.desk.restore([CODEC.decode(CODEC.encode(record)) for record in self.latest.values() if record is not None])
+
+
+def room(count: int = 3, **fields: Any) -> Room:
+    """A desk with so many meters."""
+    return Room(*(meter(f"m{number}", **fields) for number in range(count)))

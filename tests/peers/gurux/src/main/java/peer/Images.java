@@ -1,27 +1,18 @@
 package peer;
 
-import gurux.dlms.GXDLMSConnectionEventArgs;
 import gurux.dlms.GXServerReply;
 import gurux.dlms.ValueEventArgs;
 import gurux.dlms.enums.AccessMode;
-import gurux.dlms.enums.Authentication;
 import gurux.dlms.enums.DataType;
-import gurux.dlms.enums.InterfaceType;
-import gurux.dlms.enums.MethodAccessMode;
-import gurux.dlms.enums.ObjectType;
-import gurux.dlms.enums.SourceDiagnostic;
 import gurux.dlms.objects.GXDLMSAssociationLogicalName;
 import gurux.dlms.objects.GXDLMSClock;
 import gurux.dlms.objects.GXDLMSData;
 import gurux.dlms.objects.GXDLMSImageTransfer;
-import gurux.dlms.objects.GXDLMSObject;
 import gurux.dlms.objects.enums.ImageTransferStatus;
-import gurux.dlms.secure.GXDLMSSecureServer2;
 import java.io.DataInputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.lang.reflect.Field;
-import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.security.MessageDigest;
@@ -60,15 +51,10 @@ public final class Images {
     restartMs = Integer.parseInt(args[2]);
     VERSION.setValue("1.4".getBytes());
     VERSION.setDataType(2, DataType.OCTET_STRING);
-    ServerSocket listener = new ServerSocket(0, 8, InetAddress.getLoopbackAddress());
+    ServerSocket listener = Base.port();
     System.out.println(listener.getLocalPort());
-    Thread thread = new Thread(() -> listen(listener));
-    thread.setDaemon(true);
-    thread.start();
-    while (System.in.read() >= 0) {
-      // until the test closes its end
-    }
-    System.exit(0);
+    Base.beside(() -> listen(listener));
+    Base.untilInputEnds();
   }
 
   private static void listen(ServerSocket listener) {
@@ -81,9 +67,7 @@ public final class Images {
         }
         OPEN.add(line);
         System.out.println("connected");
-        Thread thread = new Thread(() -> serve(line));
-        thread.setDaemon(true);
-        thread.start();
+        Base.beside(() -> serve(line));
       } catch (IOException error) {
         error.printStackTrace();
       }
@@ -96,12 +80,7 @@ public final class Images {
       DataInputStream in = new DataInputStream(line.getInputStream());
       OutputStream out = line.getOutputStream();
       while (true) {
-        byte[] head = new byte[8];
-        in.readFully(head);
-        byte[] frame = new byte[8 + ((head[6] & 0xFF) << 8 | head[7] & 0xFF)];
-        System.arraycopy(head, 0, frame, 0, 8);
-        in.readFully(frame, 8, frame.length - 8);
-        GXServerReply reply = new GXServerReply(frame);
+        GXServerReply reply = new GXServerReply(Base.frame(in));
         synchronized (IMAGE) {
           if (System.currentTimeMillis() >= verifiedAt) {
             verifiedAt = Long.MAX_VALUE;
@@ -146,9 +125,9 @@ public final class Images {
   }
 
   /** One association. */
-  private static final class Server extends GXDLMSSecureServer2 {
+  private static final class Server extends Base {
     Server() {
-      super(true, InterfaceType.WRAPPER);
+      super(true, AccessMode.READ_WRITE);
       setMaxReceivePDUSize(1200);
       getItems().add(new GXDLMSAssociationLogicalName());
       getItems().add(new GXDLMSClock());
@@ -158,42 +137,9 @@ public final class Images {
     }
 
     @Override
-    protected boolean isTarget(int server, int client) {
-      return server == 1;
-    }
-
-    @Override
-    protected SourceDiagnostic onValidateAuthentication(Authentication authentication, byte[] password) {
-      return SourceDiagnostic.NONE;
-    }
-
-    @Override
-    protected GXDLMSObject onFindObject(ObjectType type, int shortName, String logicalName) {
-      return null;
-    }
-
-    @Override
-    protected AccessMode onGetAttributeAccess(ValueEventArgs arg) {
-      return AccessMode.READ_WRITE;
-    }
-
-    @Override
-    protected MethodAccessMode onGetMethodAccess(ValueEventArgs arg) {
-      return MethodAccessMode.ACCESS;
-    }
-
-    @Override
-    public void onPreGet(ValueEventArgs[] args) {}
-
-    @Override
-    public void onPostGet(ValueEventArgs[] args) {}
-
-    @Override
     public void onPreRead(ValueEventArgs[] args) {
+      super.onPreRead(args);
       for (ValueEventArgs arg : args) {
-        if (arg.getTarget() instanceof GXDLMSClock clock && arg.getIndex() == 2) {
-          clock.setTime(clock.now());
-        }
         if (arg.getTarget() == IMAGE && arg.getIndex() == 4) { // gurux keeps the number after the last block that came
           String status = IMAGE.getImageTransferredBlocksStatus() == null ? "" : IMAGE.getImageTransferredBlocksStatus();
           int first = status.indexOf('0');
@@ -202,15 +148,6 @@ public final class Images {
         }
       }
     }
-
-    @Override
-    public void onPostRead(ValueEventArgs[] args) {}
-
-    @Override
-    protected void onPreWrite(ValueEventArgs[] args) {}
-
-    @Override
-    protected void onPostWrite(ValueEventArgs[] args) {}
 
     @Override
     protected void onPreAction(ValueEventArgs[] args) throws Exception {
@@ -250,17 +187,5 @@ public final class Images {
         }
       }
     }
-
-    @Override
-    protected void onPostAction(ValueEventArgs[] args) {}
-
-    @Override
-    protected void onConnected(GXDLMSConnectionEventArgs info) {}
-
-    @Override
-    protected void onInvalidConnection(GXDLMSConnectionEventArgs info) {}
-
-    @Override
-    protected void onDisconnected(GXDLMSConnectionEventArgs info) {}
   }
 }

@@ -1,15 +1,10 @@
 package peer;
 
-import gurux.dlms.GXDLMSConnectionEventArgs;
 import gurux.dlms.GXServerReply;
-import gurux.dlms.ValueEventArgs;
 import gurux.dlms.enums.AccessMode;
 import gurux.dlms.enums.Authentication;
 import gurux.dlms.enums.Conformance;
 import gurux.dlms.enums.DataType;
-import gurux.dlms.enums.InterfaceType;
-import gurux.dlms.enums.MethodAccessMode;
-import gurux.dlms.enums.ObjectType;
 import gurux.dlms.enums.SourceDiagnostic;
 import gurux.dlms.enums.Unit;
 import gurux.dlms.objects.GXDLMSAssociationLogicalName;
@@ -20,12 +15,10 @@ import gurux.dlms.objects.GXDLMSObject;
 import gurux.dlms.objects.GXDLMSRegister;
 import gurux.dlms.objects.GXDLMSSecuritySetup;
 import gurux.dlms.objects.enums.SecuritySuite;
-import gurux.dlms.secure.GXDLMSSecureServer2;
 import java.io.DataInputStream;
 import java.io.EOFException;
 import java.io.OutputStream;
 import java.math.BigInteger;
-import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.SocketException;
@@ -44,10 +37,10 @@ import java.util.HexFormat;
 /**
  * A meter of gurux.dlms on TCP with the wrapper, a new one for each connection, though its keys are kept; it ends with its input.
  *
- * <p>Arguments: the client's public keys for signatures and for key agreement, x || y of P-256 as hex; then one port's kind each: ln or sn, then the security
- * suite, such as ln1, and s for signatures
- * instead of secrets, or k for a security setup by which keys can be changed. It prints the meter's two public keys and the ports, in one line. Keys are EK 00.. and AK D0.., 16 octets or,
- * in suite 2, 32; the master key is 40... The password, and the secret of high level security, is "Passw0rd".
+ * <p>Arguments: the client's public keys for signatures and for key agreement, x || y of P-256 as hex; then one port's kind each: ln
+ * or sn, then the security suite, such as ln1, and s for signatures instead of secrets, or k for a security setup by which keys can be
+ * changed. It prints the meter's two public keys and the ports, in one line. Keys are EK 00.. and AK D0.., 16 octets or, in suite 2,
+ * 32; the master key is 40... The password, and the secret of high level security, is "Passw0rd".
  */
 public final class Meter {
   private static final byte[] TITLE = "MTR\0\0\0\0\2".getBytes();
@@ -67,17 +60,12 @@ public final class Meter {
     }
     for (int i = keys.length; i < args.length; i++) {
       String kind = args[i];
-      ServerSocket listener = new ServerSocket(0, 8, InetAddress.getLoopbackAddress());
+      ServerSocket listener = Base.port();
       ready.append(listener.getLocalPort()).append(' ');
-      Thread thread = new Thread(() -> listen(listener, kind, keys));
-      thread.setDaemon(true);
-      thread.start();
+      Base.beside(() -> listen(listener, kind, keys));
     }
     System.out.println(ready);
-    while (System.in.read() >= 0) {
-      // until the test closes its end
-    }
-    System.exit(0);
+    Base.untilInputEnds();
   }
 
   private static void listen(ServerSocket listener, String kind, KeyPair[] keys) {
@@ -98,12 +86,7 @@ public final class Meter {
     DataInputStream in = new DataInputStream(line.getInputStream());
     OutputStream out = line.getOutputStream();
     while (true) {
-      byte[] head = new byte[8];
-      in.readFully(head);
-      byte[] frame = new byte[8 + ((head[6] & 0xFF) << 8 | head[7] & 0xFF)];
-      System.arraycopy(head, 0, frame, 0, 8);
-      in.readFully(frame, 8, frame.length - 8);
-      GXServerReply reply = new GXServerReply(frame);
+      GXServerReply reply = new GXServerReply(Base.frame(in));
       do { // the blocks of a general block transfer, one after another
         meter.handleRequest(reply);
         meter.keep();
@@ -152,11 +135,11 @@ public final class Meter {
   }
 
   /** One meter, for one connection. */
-  private static final class Server extends GXDLMSSecureServer2 {
+  private static final class Server extends Base {
     private final Held held;
 
     Server(String kind, KeyPair[] keys, Held held) {
-      super(kind.startsWith("ln"), InterfaceType.WRAPPER);
+      super(kind.startsWith("ln"), AccessMode.READ);
       this.held = held;
       int suite = kind.charAt(2) - '0';
       getCiphering().setSystemTitle(TITLE);
@@ -227,69 +210,10 @@ public final class Meter {
     }
 
     @Override
-    protected boolean isTarget(int server, int client) {
-      return server == 1;
-    }
-
-    @Override
     protected SourceDiagnostic onValidateAuthentication(Authentication authentication, byte[] password) {
       getCiphering().setInvocationCounter(held.counter); // an association request has just reset it
       boolean wrong = authentication == Authentication.LOW && !java.util.Arrays.equals(PASSWORD, password);
       return wrong ? SourceDiagnostic.AUTHENTICATION_FAILURE : SourceDiagnostic.NONE;
     }
-
-    @Override
-    protected GXDLMSObject onFindObject(ObjectType type, int shortName, String name) {
-      return null;
-    }
-
-    @Override
-    protected AccessMode onGetAttributeAccess(ValueEventArgs arg) {
-      return AccessMode.READ;
-    }
-
-    @Override
-    protected MethodAccessMode onGetMethodAccess(ValueEventArgs arg) {
-      return MethodAccessMode.ACCESS;
-    }
-
-    @Override
-    public void onPreGet(ValueEventArgs[] args) {}
-
-    @Override
-    public void onPostGet(ValueEventArgs[] args) {}
-
-    @Override
-    public void onPreRead(ValueEventArgs[] args) {
-      for (ValueEventArgs arg : args) {
-        if (arg.getTarget() instanceof GXDLMSClock clock && arg.getIndex() == 2) {
-          clock.setTime(clock.now());
-        }
-      }
-    }
-
-    @Override
-    public void onPostRead(ValueEventArgs[] args) {}
-
-    @Override
-    protected void onPreWrite(ValueEventArgs[] args) {}
-
-    @Override
-    protected void onPostWrite(ValueEventArgs[] args) {}
-
-    @Override
-    protected void onPreAction(ValueEventArgs[] args) {}
-
-    @Override
-    protected void onPostAction(ValueEventArgs[] args) {}
-
-    @Override
-    protected void onConnected(GXDLMSConnectionEventArgs info) {}
-
-    @Override
-    protected void onInvalidConnection(GXDLMSConnectionEventArgs info) {}
-
-    @Override
-    protected void onDisconnected(GXDLMSConnectionEventArgs info) {}
   }
 }
