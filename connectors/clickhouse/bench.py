@@ -23,7 +23,7 @@ from schemas.records import Cause, Channel, IntervalReadings
 from schemas.registry import MemoryRegistry, avsc
 from streams.runtime.settings import ClickHouse
 
-_TOPIC = "hes.readings.intervals"
+_DATABASE, _TOPIC = "hes_bench", "hes.readings.intervals"
 _PERIOD_S = 900
 _FIRST_END = 1_767_225_600_000 + _PERIOD_S * 1000  # 2026-01-01
 _OBIS = ("1.0.1.8.0.255", "1.0.2.8.0.255", "1.0.3.8.0.255", "1.0.4.8.0.255")
@@ -36,18 +36,20 @@ def bench_sink(
     store: Store,
     *,
     others: Sequence[Store] = (),
-    database: str = "hes_bench",
     batch_records: int = 0,
     peer: Address | None = None,
+    server_cpu: Callable[[], float] = float,
 ) -> dict[str, float | int]:
     """Store load profiles in a database of its own, which is dropped before and after; batches go to `store` and `others` at
-    once, as the service has it. `batch_records` 0 takes about what the service takes.
+    once, as the service has it, after the first, which is not counted: it makes connections and warms the server up.
+    `batch_records` 0 takes about what the service takes.
 
-    Gives `rows`, and of the whole (`sink_`), of columns made of Avro alone (`columns_`), and of fastavro's decoding alone
-    (`fastavro_`) the seconds, this process's CPU seconds and the rows a second. With a native server as `peer`, `driver_` is
-    the insert of the same columns by clickhouse-driver itself: no Avro, no columns to make.
+    Gives `rows`, and of the whole (`sink_`, of `sink_rows`), of columns made of Avro alone (`columns_`), and of fastavro's
+    decoding alone (`fastavro_`) the seconds, this process's CPU seconds and the rows a second. With a native server as
+    `peer`, `driver_` is the insert of the same columns by clickhouse-driver itself: no Avro, no columns. `server_cpu`
+    tells the CPU seconds of the server so far: `sink_server_cpu_seconds` are those of the inserts, and of merges meanwhile.
     """
-    codec = Codec(MemoryRegistry())
+    codec, database = Codec(MemoryRegistry()), _DATABASE
     readings = profiles(records, rows_per_record, channels)
     messages = [
         Message(topic=_TOPIC, partition=0, offset=offset, key=reading.meter_id.encode(), value=codec.encode(reading))
@@ -60,6 +62,8 @@ def bench_sink(
     prepare(store, database)
     try:
         figures: dict[str, float | int] = {"rows": rows, "records": records, "avro_bytes": octets}
+        first, *rest = batches
+        timed = rows - (rows // records * len(first) if rest else 0)
         sinks: SimpleQueue[Sink] = SimpleQueue()
         for one in (store, *others):
             sinks.put(Sink(one, codec, _NoLetters(), database))
@@ -69,7 +73,11 @@ def bench_sink(
             sink.handle(batch)
             sinks.put(sink)
 
-        figures |= _timed("sink", rows, batches, handle, threads=1 + len(others))
+        if rest:
+            handle(first)
+        before = server_cpu()
+        figures |= _timed("sink", timed, rest or [first], handle, threads=1 + len(others))
+        figures |= {"sink_rows": timed, "sink_server_cpu_seconds": round(server_cpu() - before, 3)}
         stored = store.query(f"SELECT count() FROM {database}.intervals").rows[0][0]  # noqa: S608 - a name from the code
         if stored != rows:
             raise AssertionError(f"{rows} rows were sent and {stored} are stored")

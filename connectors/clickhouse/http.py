@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.clickhouse.columns import ColumnError, Columns, block, rows_of
 from connectors.clickhouse.errors import TableError, translated
-from connectors.clickhouse.store import Address, Result, Value, Version, bind, insert_settings
+from connectors.clickhouse.store import PING, Address, Result, Value, Version, bind, insert_settings
 from streams.runtime.errors import TemporaryError
 
 _CODE = re.compile(r"Code: (\d+)")
@@ -33,38 +33,46 @@ class HttpStore:
         self._timeout_s = timeout_s
         self._connection: HTTPConnection | None = None
         self._version: Version | None = None
+        self._since = ""
         self._types: dict[str, dict[str, str]] = {}
 
     def ping(self) -> Version:
         """Ask the server for its version."""
-        major, minor = self.query("SELECT version()").rows[0][0].split(".")[:2]
-        self._version = int(major), int(minor)
+        version, since = self.query(PING).rows[0]
+        major, minor = version.split(".")[:2]
+        self._version, self._since = (int(major), int(minor)), str(since)
         return self._version
 
     def execute(self, sql: str, params: Mapping[str, Value] | None = None) -> None:
         """Run a statement that gives no rows."""
-        self._post("running a statement", {}, bind(sql, params).encode())
+        self._post("running a statement", dict, bind(sql, params).encode())
 
     def query(self, sql: str, params: Mapping[str, Value] | None = None) -> Result:
         """Run a query."""
         statement = f"{bind(sql, params).rstrip().rstrip(';')}\nFORMAT JSONCompact"
-        answer = json.loads(self._post("running a query", {}, statement.encode()))
+        answer = json.loads(self._post("running a query", dict, statement.encode()))
         converts = [_converter(column["type"]) for column in answer["meta"]]
         rows = [tuple(convert(value) for convert, value in zip(converts, row, strict=True)) for row in answer["data"]]
         return Result(tuple(column["name"] for column in answer["meta"]), rows)
 
     def insert(self, table: str, columns: Columns, token: str) -> int:
         """Insert rows as one block."""
-        version = self._version or self.ping()
         doing = f"inserting into {table}"
+        if self._version is None:
+            self.ping()
         try:
             body = block(columns, self._types_of(table))
         except ColumnError as error:
             self._types.pop(table, None)
             raise TableError(f"{doing}: {error}; undo what was altered in the table by hand") from error
         query = {"query": f"INSERT INTO {table} ({', '.join(columns)}) FORMAT Native"}
+
+        def parameters() -> dict[str, str]:
+            version = self._version or self.ping()
+            return query | insert_settings(version, token, self._more, self._since)
+
         try:
-            self._post(doing, query | insert_settings(version, token, self._more), body)
+            self._post(doing, parameters, body)
         except Exception:
             self._types.pop(table, None)  # it may have been altered: read its types again next time
             raise
@@ -81,7 +89,7 @@ class HttpStore:
             known = self._types[table] = {row[0]: row[1] for row in self.query(f"DESCRIBE TABLE {table}").rows}
         return known
 
-    def _post(self, doing: str, parameters: Mapping[str, str], body: bytes) -> bytes:
+    def _post(self, doing: str, parameters: Callable[[], dict[str, str]], body: bytes) -> bytes:
         try:
             status, code, answer = self._exchange(parameters, body)
         except (OSError, HTTPException) as error:
@@ -96,23 +104,24 @@ class HttpStore:
             raise TemporaryError(f"{doing}: {self._address} answered {status}")
         raise translated(int(found or _UNKNOWN), said, doing)
 
-    def _exchange(self, parameters: Mapping[str, str], body: bytes) -> tuple[int, str | None, bytes]:
+    def _exchange(self, parameters: Callable[[], dict[str, str]], body: bytes) -> tuple[int, str | None, bytes]:
         """Status, ClickHouse's error code and body. A kept connection that the server has closed is opened again, once.
 
-        What is sent may arrive twice then, as with every retry of ours: an insert carries its token.
+        What is sent may arrive twice then, as with every retry of ours: an insert carries its token. `parameters` are made
+        each time: what closed the connection may be a server that was started anew.
         """
         headers = {"X-ClickHouse-User": self._address.user, "X-ClickHouse-Key": self._address.password}
         if not self._address.password:
             del headers["X-ClickHouse-Key"]
-        path = "/?" + urlencode({"wait_end_of_query": "1", **parameters})
         kept = self._connection is not None
         try:
-            return self._once(path, body, headers)
+            return self._once(_path(parameters()), body, headers)
         except _STALE:
             self.close()
+            self._version = None
             if not kept:
                 raise
-            return self._once(path, body, headers)
+            return self._once(_path(parameters()), body, headers)
 
     def _once(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str | None, bytes]:
         if self._connection is None:
@@ -121,6 +130,10 @@ class HttpStore:
         self._connection.request("POST", path, body, headers)
         response = self._connection.getresponse()
         return response.status, response.getheader("X-ClickHouse-Exception-Code"), response.read()
+
+
+def _path(parameters: Mapping[str, str]) -> str:
+    return "/?" + urlencode({"wait_end_of_query": "1", **parameters})
 
 
 _INTEGER = re.compile(r"U?Int\d+")

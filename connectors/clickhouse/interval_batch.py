@@ -22,7 +22,7 @@ from connectors.clickhouse.intervals import (
     NO_STATUS,
     channel_name,
 )
-from schemas.avro_columns import (
+from schemas.columns import (
     Arrays,
     Batch,
     Children,

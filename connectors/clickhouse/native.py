@@ -22,7 +22,7 @@ from clickhouse_driver.writer import write_binary_str, write_binary_uint8
 
 from connectors.clickhouse.columns import ColumnError, Columns, Runs, encode, rows_of
 from connectors.clickhouse.errors import TableError, translated
-from connectors.clickhouse.store import Address, Result, Value, Version, bind, insert_settings
+from connectors.clickhouse.store import PING, Address, Result, Value, Version, bind, insert_settings
 from streams.runtime.errors import TemporaryError
 
 _CONNECT_S = 10.0
@@ -50,11 +50,13 @@ class NativeStore:
             client_name="hes",
         )
         self._version: Version | None = None
+        self._since = ""
 
     def ping(self) -> Version:
         """Ask the server for its version."""
-        major, minor = self.query("SELECT version()").rows[0][0].split(".")[:2]
-        self._version = int(major), int(minor)
+        version, since = self.query(PING).rows[0]
+        major, minor = version.split(".")[:2]
+        self._version, self._since = (int(major), int(minor)), str(since)
         return self._version
 
     def execute(self, sql: str, params: Mapping[str, Value] | None = None) -> None:
@@ -75,7 +77,8 @@ class NativeStore:
         with self._translated(doing):
             try:
                 sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES"
-                return int(self._client.execute(sql, [columns], settings=insert_settings(version, token, self._more)))
+                settings = insert_settings(version, token, self._more, self._since)
+                return int(self._client.execute(sql, [columns], settings=settings))
             except ColumnError as error:
                 raise TableError(f"{doing}: {error}; undo what was altered in the table by hand") from error
 
@@ -95,7 +98,7 @@ class NativeStore:
             raise TemporaryError(f"{doing}: {self.address} did not answer: {type(error).__name__} {error}") from error
 
 
-class _BlockClient(Client):  # type: ignore[misc] # the driver has no type hints
+class _BlockClient(Client):  # type: ignore[misc]  # the driver has no type hints
     """The driver's client, with our encoding of the block of an insert in place of its own."""
 
     def send_data(

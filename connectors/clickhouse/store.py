@@ -54,8 +54,8 @@ class Store(Protocol):
     def insert(self, table: str, columns: Columns, token: str) -> int:
         """Insert rows as one block; returns how many once ClickHouse has them.
 
-        Where the server knows deduplication tokens, a second insert with the same token is dropped without a word: a token
-        stands for exactly these rows. Fewer than 1,048,576 rows.
+        Where the server knows deduplication tokens, a second insert with the same token is dropped without a word, as long
+        as the server was not started anew: a token stands for exactly these rows. Fewer than 1,048,576 rows.
         """
 
     def close(self) -> None:
@@ -106,9 +106,17 @@ class Address:
     __str__ = __repr__
 
 
-def insert_settings(version: Version, token: str, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+PING = "SELECT version() AS version, toUnixTimestamp(now()) - uptime() AS since"
+
+
+def insert_settings(
+    version: Version, token: str, more: Mapping[str, str] = MappingProxyType({}), since: str = ""
+) -> dict[str, str]:
     """Settings of an insert: written when acknowledged, and once for a token; none for servers that know no tokens. `more`
     comes on top.
+
+    `since` tells when the server was started, and is part of the token: a server notes it before it has the rows, and one
+    that was killed in between would drop the rows that are sent again.
 
     Rows of one key are left to merges and FINAL: looking for them in each insert took three fifths of its time.
     """
@@ -118,7 +126,7 @@ def insert_settings(version: Version, token: str, more: Mapping[str, str] = Mapp
         "async_insert": "0",
         "optimize_on_insert": "0",
         "insert_deduplicate": "1",
-        "insert_deduplication_token": token,
+        "insert_deduplication_token": f"{token}-{since}" if since else token,
         **more,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from connectors.gateway.deliveries import Deliveries, Then
@@ -13,9 +13,10 @@ from schemas.records import Alarm, IntervalReadings, JobResult, Meter, Record, R
 from streams.runtime import metrics
 from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.kafka import Outgoing, Publisher
+from streams.runtime.settings import Settings
 from streams.runtime.tracing import child_of, headers_of
 
-__all__ = ["MAX_RECORD", "TOPICS", "Emitter", "Outgoing", "Statement", "TooLargeError"]
+__all__ = ["MAX_RECORD", "TOPICS", "Emitter", "Lanes", "Outgoing", "Statement", "TooLargeError", "lanes_of"]
 
 TOPICS: dict[type, str] = {
     SessionFrames: "hes.frames",
@@ -40,15 +41,51 @@ class Statement(NamedTuple):
     key: str
     trace: str = ""
     replay_id: str = ""
+    at_ms: int = 0
+    """When they were stated, where that is not the same for all that are encoded with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """What jobs come to goes by a producer of its lane, and so by a connection of its own: what somebody waits for neither
+    waits until more has come, nor behind what has.
+    """
+
+    urgent: Publisher
+    bulk: Publisher
+
+    def poll(self) -> None:
+        """Serve delivery reports of both."""
+        self.urgent.poll()
+        self.bulk.poll()
+
+    def close(self) -> None:
+        """After a last attempt to deliver what is queued."""
+        self.urgent.close()
+        self.bulk.close()
+
+
+def lanes_of(settings: Settings) -> Lanes:
+    """What is urgent is sent as it comes; the rest waits for more: fewer and larger requests spare the broker, and us."""
+    linger = {"linger.ms": round(1000 * settings.gateway.bulk_linger_s)}
+    urgent = Publisher(settings.kafka, "hes-gateway-urgent", **{"linger.ms": 0})
+    return Lanes(urgent, Publisher(settings.kafka, "hes-gateway-bulk", **linger))
 
 
 class Emitter:
-    """Encodes, sends, and tells when Kafka has it. On the event loop."""
+    """Encodes, sends, and tells when Kafka has it. On the event loop. Without `lanes`, all goes by `publisher`."""
 
     def __init__(
-        self, publisher: Publisher, codec: Codec, letters: DeadLetters, deliveries: Deliveries, source: str = "gateway"
+        self,
+        publisher: Publisher,
+        codec: Codec,
+        letters: DeadLetters,
+        deliveries: Deliveries,
+        source: str = "gateway",
+        lanes: Lanes | None = None,
     ) -> None:
         self._publisher = publisher
+        self._lanes = lanes or Lanes(publisher, publisher)
         self._codec = codec
         self._letters = letters
         self._deliveries = deliveries
@@ -94,15 +131,17 @@ class Emitter:
         nothing was written: then each is to be written by itself.
         """
         statements = [
-            Statement((push.frames, *push.events), push.meter_id or push.endpoint, child_of(""), push.replay_id)
+            Statement(
+                (push.frames, *push.events), push.meter_id or push.endpoint, child_of(""), push.replay_id, push.received_at
+            )
             for push in pushes
         ]
         try:
-            outgoing = [record for some in self.encode_all(statements, pushes[0].received_at) for record in some]
+            outgoing = [record for some in self.encode_all(statements) for record in some]
         except (CodecError, TooLargeError):
             return False
         metrics.PUSHES.labels("events").inc(len(pushes))
-        self.send(outgoing, then, len(pushes))
+        self._send(self._publisher, outgoing, then, len(pushes))
         return True
 
     def encode(
@@ -111,7 +150,7 @@ class Emitter:
         """Records of one key, ready to be sent. Raises `CodecError` or `TooLargeError`."""
         return self.encode_all([Statement(tuple(records), key, trace, replay_id)], at_ms)[0]
 
-    def encode_all(self, statements: Sequence[Statement], at_ms: int) -> list[list[Outgoing]]:
+    def encode_all(self, statements: Sequence[Statement], at_ms: int = 0) -> list[list[Outgoing]]:
         """Records of many keys, ready to be sent: columns of all of them are encoded in one go. Raises `CodecError` or
         `TooLargeError` where that is so for one of them.
         """
@@ -120,12 +159,15 @@ class Emitter:
             for record in statement.records:
                 by_class.setdefault(type(record), []).append(record)
         values = {cls: iter(self._codec.encode_all(records)) for cls, records in by_class.items()}
-        return [self._outgoing(statement, values, at_ms) for statement in statements]
+        return [self._outgoing(statement, values, statement.at_ms or at_ms) for statement in statements]
 
-    def send(self, outgoing: Sequence[Outgoing], then: Then, effects: int = 1) -> None:
-        """Send records (at least one) as one group, of so many effects."""
+    def send(self, outgoing: Sequence[Outgoing], then: Then, effects: int = 1, *, urgent: bool = False) -> None:
+        """Send records (at least one) of a lane as one group, of so many effects."""
+        self._send(self._lanes.urgent if urgent else self._lanes.bulk, outgoing, then, effects)
+
+    def _send(self, publisher: Publisher, outgoing: Sequence[Outgoing], then: Then, effects: int) -> None:
         group = self._deliveries.group(1, _size(outgoing), then, effects)
-        self._publisher.send_all(outgoing, group.done)
+        publisher.send_all(outgoing, group.done)
 
     def _of_push(self, push: Push, trace: str, *, frames: bool) -> list[Outgoing]:
         at, replay_id = push.received_at, push.replay_id

@@ -57,6 +57,7 @@ JOB_CODES = {
     "command-mode": "the relay's control mode does not know the command; nothing was sent",
     "command-too-late": "the worker was held up, or replaced, just before it sent the command; nothing was sent",
     "firmware-unfinished": "time or connection ended before the image was in the meter or activated; the next job goes on",
+    "campaign-halted": "the campaign was paused or halted after the job was issued; blocks that the meter has stay there",
     "firmware-unfit": "the image is not for this meter or its version, or it does not tell its version; nothing was sent",
     "firmware-refused": "the meter takes no images, finds this one wrong, would activate another, or could not activate it",
     "firmware-silent": "the meter was told to activate the image and has not answered since: send somebody",

@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Messag
 from connectors.gateway.reservations import FencedError
 from schemas.records import Record
 from streams.runtime.errors import DeliveryError
-from streams.runtime.kafka import client_config, new_consumer
+from streams.runtime.kafka import client_config, is_fatal, new_consumer
 from streams.runtime.service import Runtime
 from streams.runtime.tracing import headers_of
 
@@ -102,7 +102,7 @@ class FencedTopic:
     def _give_up(self, writer: Writer, error: Exception) -> None:
         """Abort what can be aborted. Where somebody else has the partition, or nobody can tell: let it go."""
         cause = error.args[0] if isinstance(error, KafkaException) else None
-        if isinstance(cause, KafkaError) and (cause.fatal() or cause.code() in _FENCED):
+        if isinstance(cause, KafkaError) and (is_fatal(cause) or cause.code() in _FENCED):
             self._writers.pop(writer.partition, None)
             raise FencedError(f"{self._topic}: {cause.str()}") from error
         try:
@@ -136,7 +136,7 @@ class FencedTopic:
                         yield message
                     elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the constant's public name
                         return
-                    elif error.fatal() or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    elif is_fatal(error) or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                         raise KafkaException(error)
                 now = self._runtime.clock.monotonic()
                 if messages:

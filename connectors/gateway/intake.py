@@ -1,8 +1,11 @@
 """Jobs from both lanes of hes.jobs, and the offsets of those that are done, on one consumer thread.
 
 One consumer for both topics, so that the `range` assignor gives one worker all partitions of a meter. A lane with too many
-jobs in hand has its partitions paused. Offsets are committed here only, synchronously, and only up to the first job
-that is not finished: after a kill everything else is read again, and leaves the same ids.
+jobs in hand has its partitions paused. Offsets are committed here only, and only up to the first job that is not finished:
+after a kill everything else is read again, and leaves the same ids.
+
+The consumer hands on what it has in the order in which it came, whatever the lane. So it fetches little ahead: a job that is
+urgent stands behind some hundred others, and not behind all that a schedule has just written for the next minutes.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.gateway.bad_records import BadRecords
 from schemas.codec import Codec, CodecError
@@ -21,13 +25,19 @@ from schemas.records import Job, Operation
 from schemas.registry import RegistryError
 from streams.runtime import metrics
 from streams.runtime.errors import FatalError
-from streams.runtime.kafka import new_consumer, values_of
+from streams.runtime.kafka import hear_again, new_consumer, values_of
 from streams.runtime.offsets import Partition, Watermarks
 from streams.runtime.service import Runtime
 from streams.runtime.tracing import REPLAY, TRACE, header
 
 URGENT, BULK = "hes.jobs.urgent", "hes.jobs.bulk"
-_RECORDS, _WAIT_S = 500, 0.1
+_RECORDS, _WAIT_S = 100, 0.1
+_AHEAD: dict[str, Any] = {
+    "fetch.message.max.bytes": 16_384,
+    "queued.min.messages": 1_000,
+    "fetch.queue.backoff.ms": 10,  # else a consumer that has enough looks again after a second
+}
+"""Octets of a partition that are fetched at once, and from how many of its records on no more are."""
 _REGISTRY_PATIENCE_S = 60
 _GATHER_S = 0.005
 """What comes within this time behind a bulk job is taken with it; for what is urgent somebody may be waiting."""
@@ -79,6 +89,8 @@ class Intake:
         self._owned: frozenset[Partition] = frozenset()
         self._all = 0
         self._to_commit: dict[Partition, int] = {}
+        self._committing: dict[Partition, int] = {}
+        """Asked of the broker, and not answered yet."""
         self._finished: deque[tuple[Partition, int]] = deque()
         self._refused: deque[tuple[str, str, Ticket]] = deque()
         self._paused: set[str] = set()
@@ -136,7 +148,8 @@ class Intake:
 
     def _run(self) -> None:
         try:
-            consumer = new_consumer(self._runtime.settings.kafka, self._runtime.group, client_id=self.client_id)
+            more = _AHEAD | {"on_commit": self._committed}
+            consumer = new_consumer(self._runtime.settings.kafka, self._runtime.group, client_id=self.client_id, **more)
             consumer.subscribe([URGENT, BULK], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
             try:
                 while not self._stop.is_set():
@@ -152,8 +165,6 @@ class Intake:
         first = consumer.poll(_WAIT_S)
         messages, errors = values_of([] if first is None else [first, *consumer.consume(_RECORDS - 1, _wait_behind(first))])
         for error in errors:
-            if error.fatal():
-                raise FatalError(f"the consumer of jobs can go on no more: {error.str()}")
             self._log.warning("kafka", reason=error.str(), code=error.name())
         if messages:
             self._take(messages)
@@ -161,20 +172,23 @@ class Intake:
         self._press(consumer)
 
     def _take(self, messages: Sequence[Message]) -> None:
-        tickets: list[Ticket] = []
-        for message in messages:
-            partition, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
-            self._marks.start(partition, offset)
-            self._in_hand[partition] += 1
-            metrics.RECORDS_IN.labels(partition[0]).inc()
-            ticket = self._read(message, partition, offset)
-            if isinstance(ticket, Ticket):
-                tickets.append(ticket)
-            else:
-                self._bad.put(*ticket, message)
-                self.finish(Ticket(Job(), partition, offset, message))
-        if tickets:
-            self._deliver(tickets)
+        """What is urgent is decoded and handed on before the rest is looked at."""
+        for lane in (URGENT, BULK):
+            tickets = [ticket for message in messages if message.topic() == lane for ticket in self._ticket(message)]
+            if tickets:
+                self._deliver(tickets)
+
+    def _ticket(self, message: Message) -> tuple[Ticket, ...]:
+        partition, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
+        self._marks.start(partition, offset)
+        self._in_hand[partition] += 1
+        metrics.RECORDS_IN.labels(partition[0]).inc()
+        ticket = self._read(message, partition, offset)
+        if isinstance(ticket, Ticket):
+            return (ticket,)
+        self._bad.put(*ticket, message)
+        self.finish(Ticket(Job(), partition, offset, message))
+        return ()
 
     def _read(self, message: Message, partition: Partition, offset: int) -> Ticket | tuple[str, str]:
         for _ in range(_REGISTRY_PATIENCE_S):
@@ -201,21 +215,36 @@ class Intake:
     def _commit(self, consumer: Consumer, *, at_once: bool) -> None:
         self._to_commit |= self._marks.take()
         now = self._runtime.clock.monotonic()
-        # A commit takes a turn to the broker and back, in which no job is taken.
-        if not self._to_commit or now < self._refused_until or (now < self._commit_at and not at_once):
+        if at_once:
+            self._to_commit = self._committing | self._to_commit
+        elif self._committing or now < self._commit_at:
             return
+        if not self._to_commit or now < self._refused_until:
+            return
+        self._committing, self._to_commit = self._to_commit, {}
+        self._commit_at = now + _COMMIT_EVERY_S
+        parts = [TopicPartition(topic, number, offset) for (topic, number), offset in self._committing.items()]
         try:
-            consumer.commit(
-                offsets=[TopicPartition(topic, number, offset) for (topic, number), offset in self._to_commit.items()],
-                asynchronous=False,
-            )
+            if at_once:
+                consumer.commit(offsets=parts, asynchronous=False)
+                self._committing = {}
+            else:  # to wait for the broker's answer would be a time in which no job is taken: it comes with a later turn
+                consumer.commit(offsets=parts, asynchronous=True)
         except KafkaException as error:
-            # Kafka is away: once more, a little later. After a restart the jobs are read again, which changes nothing.
-            self._log.warning("commit-refused", reason=str(error))
-            self._refused_until = self._runtime.clock.monotonic() + _COMMIT_AGAIN_S
-        else:
-            self._to_commit = {}
-            self._commit_at = self._runtime.clock.monotonic() + _COMMIT_EVERY_S
+            self._not_committed(error.args[0])
+
+    def _committed(self, error: KafkaError | None, parts: list[TopicPartition]) -> None:
+        """The broker's answer, in a turn of the thread."""
+        if (failed := error or next((part.error for part in parts if part.error), None)) is not None:
+            self._not_committed(failed)
+        self._committing = {}
+
+    def _not_committed(self, error: KafkaError) -> None:
+        """Kafka is away: once more, a little later. After a restart the jobs are read again, which changes nothing."""
+        self._log.warning("commit-refused", reason=error.str())
+        self._to_commit = self._committing | self._to_commit
+        self._committing = {}
+        self._refused_until = self._runtime.clock.monotonic() + _COMMIT_AGAIN_S
 
     def _press(self, consumer: Consumer) -> None:
         """Pause a lane that has too much in hand, resume it at half of that."""
@@ -232,6 +261,7 @@ class Intake:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._log.info("partitions-assigned", partitions=len(partitions))
+        hear_again(consumer, partitions)
         self._owned |= {(part.topic, part.partition) for part in partitions}
         try:
             self._all = self._all or _count(consumer)
@@ -257,6 +287,7 @@ class Intake:
         for partition in gone:
             self._marks.forget(partition)
             self._to_commit.pop(partition, None)
+            self._committing.pop(partition, None)
             self._in_hand.pop(partition, None)
         self._revoked(gone)
 

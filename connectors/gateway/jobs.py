@@ -19,7 +19,7 @@ from math import inf
 
 from connectors.gateway.deeds import Deed
 from connectors.gateway.intake import Ticket
-from connectors.gateway.segments import BULK, URGENT, Segment
+from connectors.gateway.segments import BULK, DOUBTED, URGENT, Ready, Segment
 from schemas.records import Job, Priority
 from streams.runtime.offsets import Partition
 
@@ -249,18 +249,20 @@ class Jobs:
         turns = self._turns[lane]
         while turns:
             turn, _, segment = turns[0]
-            queue = self._first(segment, lane, now)
-            wait = segment.wait(now, lane) if queue is not None else 0.0
-            if queue is None or wait:
+            first = self._first(segment, lane, now)
+            spare = first is not None and first[1] is segment.ready[DOUBTED] and not segment.ready[BULK]
+            wait = segment.wait(now, lane, spare=spare) if first is not None else 0.0
+            if first is None or wait:
                 heappop(turns)
                 segment.queued[lane] = False
                 if wait:
                     self._block(segment, lane, wait)
                 continue
             heappop(turns)
-            level = heappop(segment.ready[lane])[0]
+            queue, ready = first
+            level = heappop(ready)[0]
             queue.busy = True
-            probe = segment.begin()
+            probe = segment.begin(queue.meter_id)
             self._past[lane] = turn
             segment.turn[lane] = turn + _COSTS[level]
             segment.queued[lane] = False
@@ -268,15 +270,16 @@ class Jobs:
             return Grant(queue.meter_id, segment, probe, lane == URGENT)
         return None
 
-    def _first(self, segment: Segment, lane: int, now: int) -> _Queue | None:
-        """The meter that is due first in a lane of a segment; entries that do not hold any more are put right."""
-        ready = segment.ready[lane]
-        while ready:
+    def _first(self, segment: Segment, lane: int, now: int) -> tuple[_Queue, Ready] | None:
+        """The meter that is due first in a lane of a segment, and where it waits; entries that do not hold any more are
+        put right.
+        """
+        while ready := segment.waiting(lane):
             level, _, meter_id = ready[0]
             queue = self._queues.get(meter_id)
             best = None if queue is None or queue.busy or queue.parked or queue.rests_until > now else self._best(queue)
             if queue is not None and best == (lane, level) and queue.segment is segment:
-                return queue
+                return queue, ready
             heappop(ready)
             if queue is not None and best is not None:
                 self._offer(queue, now)  # what it was offered for is done or dropped
@@ -294,7 +297,7 @@ class Jobs:
         segment.blocked[lane] = until
 
     def _line_up(self, segment: Segment, lane: int) -> None:
-        if segment.ready[lane] and not segment.queued[lane] and not segment.blocked[lane]:
+        if segment.waiting(lane) and not segment.queued[lane] and not segment.blocked[lane]:
             segment.turn[lane] = max(segment.turn[lane], self._past[lane])
             segment.queued[lane] = True
             heappush(self._turns[lane], (segment.turn[lane], next(self._order), segment))
@@ -331,7 +334,8 @@ class Jobs:
             self._discard(queue)
         else:
             lane, level = best
-            heappush(queue.segment.ready[lane], (level, next(self._order), queue.meter_id))
+            place = DOUBTED if lane == BULK and queue.meter_id in queue.segment.doubted else lane
+            heappush(queue.segment.ready[place], (level, next(self._order), queue.meter_id))
             self._line_up(queue.segment, lane)
 
     def _best(self, queue: _Queue) -> Rank | None:

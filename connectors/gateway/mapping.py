@@ -7,6 +7,7 @@ time of receipt.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from functools import lru_cache
 from itertools import pairwise
@@ -51,21 +52,28 @@ def events_of(telegram: Telegram, meter: Meter, template: Template, received_at:
 
 def security_alarm(meter: Meter, code: str, detail: str, received_at: int, *stated: Part) -> Alarm:
     """What the gateway itself wants known of a meter. `stated` makes the id: the same attempt twice is one alarm."""
+    alarm = own_alarm(meter, code, detail, received_at, *stated)
+    return replace(alarm, kind=AlarmKind.SECURITY, severity=Severity.CRITICAL, event_type=_SECURITY_TYPE)
+
+
+def own_alarm(
+    meter: Meter, code: str, detail: str, at: int, *stated: Part, table: str = CODE_TABLE, source: str = "gateway"
+) -> Alarm:
+    """What the gateway tells of talking to a meter, by a code of a table of its own. `stated` makes the id, as above."""
     return Alarm(
-        id=event_id("Alarm", meter.id, CODE_TABLE, code, *stated),
+        id=event_id("Alarm", meter.id, table, code, *stated),
         meter_id=meter.id,
-        kind=AlarmKind.SECURITY,
-        severity=Severity.CRITICAL,
-        occurred_at=received_at,
-        received_at=received_at,
+        kind=AlarmKind.COMMUNICATION,
+        severity=Severity.INFO,
+        occurred_at=at,
+        received_at=at,
         code=code,
-        code_table=CODE_TABLE,
-        event_type=_SECURITY_TYPE,
+        code_table=table,
         feeder=meter.feeder,
         transformer=meter.transformer,
         segment=meter.segment,
         life_support=meter.life_support,
-        source="gateway",
+        source=source,
         detail=detail,
     )
 
@@ -73,21 +81,10 @@ def security_alarm(meter: Meter, code: str, detail: str, received_at: int, *stat
 def segment_alarm(meter: Meter, at: int, *, shut: bool) -> Alarm:
     """That the segment of a meter, the last that was tried, is reached by nobody, or again."""
     code, word = ("segment-unreachable", "cannot be reached") if shut else ("segment-reachable", "can be reached again")
-    return Alarm(
-        id=event_id("Alarm", meter.id, CODE_TABLE, code, meter.segment, at),
-        meter_id=meter.id,
-        kind=AlarmKind.COMMUNICATION,
-        severity=Severity.CRITICAL if shut else Severity.INFO,
-        occurred_at=at,
-        received_at=at,
-        code=code,
-        code_table=CODE_TABLE,
-        feeder=meter.feeder,
-        transformer=meter.transformer,
-        segment=meter.segment,
-        source="gateway",
-        detail=f"segment {meter.segment} ({meter.network}) {word}, as tried last with meter {meter.id}",
-    )
+    detail = f"segment {meter.segment} ({meter.network}) {word}, as tried last with meter {meter.id}"
+    alarm = own_alarm(meter, code, detail, at, meter.segment, at)
+    # It is of the segment: that somebody depends on this one meter says nothing of it.
+    return replace(alarm, severity=Severity.CRITICAL if shut else Severity.INFO, life_support=False)
 
 
 def _measures(value: TelegramValue, template: Template) -> bool:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from connectors.protocols.dlms import association
+from connectors.protocols.dlms import masking
 
 _AARQ, _AUTHENTICATION_VALUE = 0x60, 0xAC
-SECRETIVE = frozenset((_AARQ, *association.SETS_SECRET))
+SECRETIVE = frozenset((_AARQ, *masking.SETS_SECRET))
 """First octets of what may have to be masked; all else is kept as it is."""
 
 
 def masked(apdu: bytes) -> bytes:
     """An APDU as it may be kept: in an AARQ, each octet of the calling-authentication-value is an asterisk; for other APDUs
-    see `association.masked`. What a meter sends is masked, too: a line that echoes brings our own requests back.
+    see `dlms.masking`. What a meter sends is masked, too: a line that echoes brings our own requests back.
 
     BER is walked as far as it can be trusted (IEC 62056-5-3, 8.4); where it cannot, all that follows is masked.
     """
     if apdu[:1] != bytes((_AARQ,)):
-        return association.masked(apdu)
+        return masking.masked(apdu)
     out, at = bytearray(apdu), _after_length(apdu, 1)
     while at is not None and at < len(apdu):
         tag, start = apdu[at], _after_length(apdu, at + 1)

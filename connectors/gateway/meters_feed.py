@@ -15,7 +15,7 @@ from schemas.codec import Codec, CodecError
 from schemas.records import Meter
 from schemas.registry import RegistryError
 from streams.runtime.errors import FatalError
-from streams.runtime.kafka import new_consumer
+from streams.runtime.kafka import is_fatal, new_consumer
 from streams.runtime.service import Runtime
 
 TOPIC = "hes.meters"
@@ -87,7 +87,7 @@ class MetersFeed:
                     records.append(message)
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the constant's public name
                     behind.discard(message.partition())
-                elif error.fatal():
+                elif is_fatal(error):
                     raise FatalError(f"the consumer of {TOPIC} can go on no more: {error.str()}")
                 else:
                     self._log.warning("kafka", reason=error.str(), code=error.name())
@@ -123,7 +123,7 @@ def read_changes(records: Sequence[Message], codec: Codec) -> tuple[list[Change]
         key, value = message.key() or b"", message.value()
         meter_id = key.decode("utf-8", "replace")
         if value is None:
-            changes.append(Change(meter_id, None, None))
+            changes.append(Change(meter_id, None))
             continue
         try:
             meter = codec.decode(value)
@@ -135,5 +135,5 @@ def read_changes(records: Sequence[Message], codec: Codec) -> tuple[list[Change]
         elif meter.id != meter_id:
             bad.append(("key-mismatch", f"the key {meter_id!r} is not the meter's id {meter.id!r}", message))
         else:
-            changes.append(Change(meter_id, value, meter))
+            changes.append(Change(meter_id, meter))
     return changes, bad

@@ -90,6 +90,11 @@ class Push:
         )  # fmt: skip
 
     @property
+    def plain(self) -> bool:
+        """Whether it has events and nothing else."""
+        return bool(self.events) and self.letter is None and self.announced is None
+
+    @property
     def outcome(self) -> str:
         """What became of it: the dead letter's code, or "events"."""
         return "events" if self.letter is None else self.letter.code

@@ -26,6 +26,7 @@ from connectors.gateway.identify import by_endpoint
 from connectors.gateway.lines import LentTransport, Lines
 from connectors.gateway.pipeline import Pipeline, Push
 from connectors.gateway.push_datagrams import PushDatagrams, endpoint_of
+from connectors.gateway.push_gathering import PushGathering
 from connectors.gateway.session import MeterLink
 from schemas.records import Meter, Protocol
 from streams.runtime import metrics
@@ -35,7 +36,7 @@ from streams.runtime.settings import Gateway
 _FORGET_S = 60.0
 """A connection that was silent for so long, with nothing half received, gives its decoder back."""
 _TOGETHER = 64
-"""Pushes that are written as one group at most."""
+"""Pushes of a connection that are acknowledged at once, at most."""
 
 
 class PushListener:
@@ -58,6 +59,7 @@ class PushListener:
         self.clock = clock
         self.pipeline = pipeline
         self.emitter = emitter
+        self.gathering = PushGathering(emitter, deliveries)
         self.deliveries = deliveries
         self.connections: set[PushConnection] = set()
         self.buffered = 0
@@ -85,11 +87,13 @@ class PushListener:
 
     def drain(self) -> None:
         """Read no more; what came is still acknowledged."""
+        self.gathering.flush()
         self._pressed(full=True)
         self.draining = True
 
     def close(self) -> None:
         """Close every connection; what was not acknowledged will be sent again."""
+        self.gathering.flush()
         for connection in tuple(self.connections):
             connection.close()
 
@@ -340,23 +344,20 @@ class PushConnection(asyncio.Protocol):
             self._transport.write(reply)
 
     def _emit(self, pushes: list[Push]) -> None:
-        """Write what came: pushes with nothing but events together, since a failure of one closes the connection anyway."""
-        if len(pushes) > 1 and all(push.events and push.letter is None and push.announced is None for push in pushes):
+        """Write what came: pushes with nothing but events together."""
+        gathering = self._listener.gathering
+        if (gathering.busy or len(pushes) > 1) and all(push.plain for push in pushes):
             for first in range(0, len(pushes), _TOGETHER):
                 self._emit_together(pushes[first : first + _TOGETHER])
             return
+        gathering.flush()
         for push in pushes:
             self._emit_one(push)
 
     def _emit_together(self, pushes: list[Push]) -> None:
-        acks = self._waiting()
         ack = _Ack(self, b"".join([push.reply for push in pushes]))
-        acks.append(ack)
-        if not self._listener.emitter.push_all(pushes, ack.settle):
-            acks.pop()
-            for push in pushes:
-                self._emit_one(push)
-            return
+        self._waiting().append(ack)
+        self._listener.gathering.add(pushes, ack.settle)
         for push in pushes:
             self._speaks(push)
 
@@ -371,8 +372,7 @@ class PushConnection(asyncio.Protocol):
             self._speaks(push)
 
     def _waiting(self) -> deque[_Ack]:
-        if self._acks is None:
-            self._acks = deque()
+        self._acks = deque() if self._acks is None else self._acks
         return self._acks
 
     def _speaks(self, push: Push) -> None:

@@ -24,6 +24,9 @@ class Failure(Enum):
 
 
 _EXPIRED = ("job-expired", "job-timeout")
+_CAPPED = "openings-capped"
+_CAPPED_PAUSE_MS = 3_000
+_UNASKED = frozenset(("counter-unavailable", "intent-unavailable", "controls-behind", _CAPPED))
 _REACHED_NOBODY = ("connect-refused", "connect-timeout", "answer-timeout", "link-timeout")
 
 
@@ -49,9 +52,14 @@ def fault_in(driver: Driver, error: Exception, meter_id: str) -> JobError:
     return JobError("internal", f"{type(error).__name__} in this release; the log has its traceback")
 
 
-def pause_ms(tries: int, first_s: float, longest_s: float, chance: Callable[[], float]) -> int:
+def costs_a_try(error: JobError) -> bool:
+    """Whether a failure counts as a try: not where nobody asked the meter anything, nor where something was gained."""
+    return error.code not in _UNASKED and not error.gained
+
+
+def pause_ms(error: JobError, tries: int, first_s: float, longest_s: float, chance: Callable[[], float]) -> int:
     """How long to wait after `tries` in vain: anything up to `first_s`, twice as much each time (full jitter), so that a
-    cell that comes back is not met by all its meters' jobs at once.
+    cell that comes back is not met by all its meters' jobs at once. Where a cap held it up, long enough for the cap to move.
     """
     most = min(longest_s, first_s * float(1 << min(tries - 1, 30)))
-    return int(most * 1_000 * chance())
+    return max(int(most * 1_000 * chance()), _CAPPED_PAUSE_MS if error.code == _CAPPED else 0)

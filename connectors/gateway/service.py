@@ -7,6 +7,7 @@ import gc
 import os
 import random
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from connectors.gateway.drivers.c12_settings import C12Settings
 from connectors.gateway.drivers.dlms import DlmsDriver, DlmsTools
 from connectors.gateway.drivers.port import Door
 from connectors.gateway.drivers.table import drivers_of
-from connectors.gateway.emit import Emitter
+from connectors.gateway.emit import Emitter, lanes_of
 from connectors.gateway.errors import KeyStoreError
 from connectors.gateway.evidence import Evidence
 from connectors.gateway.firmware_deed import deed_of
@@ -66,6 +67,10 @@ _SHORTEST_SECRET = 16
 _BACKLOG = 4_096
 _GARBAGE = (20_000, 20, 50)
 """When garbage is looked for: objects made and not freed, and how often the older ones are looked at."""
+_SWITCH_S = 0.001
+"""How long a thread waits for the interpreter while another has work: five milliseconds, as Python has it, is what the loop
+would wait at each callback while jobs are decoded.
+"""
 
 
 def main(settings: Settings) -> int:
@@ -75,6 +80,7 @@ def main(settings: Settings) -> int:
 
 def body(runtime: Runtime) -> None:
     """The gateway's life, on a loop of its own."""
+    sys.setswitchinterval(_SWITCH_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_live(runtime))
 
@@ -101,7 +107,7 @@ class _Gateway:
         self._failure: Exception | None = None
         self._sweeps = 0
         self._log = structlog.get_logger("gateway")
-        self._directory = Directory(runtime.codec)
+        self._directory = Directory()
         bad = BadRecords(runtime)
         failed = self._on_loop(self._failed)
         self._feed = MetersFeed(runtime, bad, self._on_loop(self._directory.apply), failed)
@@ -110,9 +116,12 @@ class _Gateway:
             settings.max_unacknowledged,
             settings.max_unacknowledged_octets,
             fatal=self._failed,
-            poll=runtime.publisher.poll,
+            poll=self._poll,
         )
-        emitter = Emitter(runtime.publisher, runtime.codec, runtime.dead_letters, self._deliveries, runtime.service)
+        self._lanes = lanes_of(runtime.settings)
+        emitter = Emitter(
+            runtime.publisher, runtime.codec, runtime.dead_letters, self._deliveries, runtime.service, self._lanes
+        )
         announce = settings.max_discovered if settings.discover else 0
         pipeline = Pipeline(
             self._directory,
@@ -251,6 +260,7 @@ class _Gateway:
         await asyncio.to_thread(self._openings.stop)
         await asyncio.to_thread(self._images.stop)
         await asyncio.to_thread(self._intake.stop)
+        await asyncio.to_thread(self._lanes.close)
 
     async def _settle(self, until: float, busy: Callable[[], bool]) -> None:
         while (busy() or self._deliveries.groups) and self._runtime.clock.monotonic() < until:
@@ -294,9 +304,13 @@ class _Gateway:
     async def _pause(self) -> bool:
         """Wait a tick; whether to go on. Raises what ended a thread."""
         await asyncio.sleep(_TICK_S)
-        self._runtime.publisher.poll()  # what nobody waits for
+        self._poll()  # what nobody waits for
         self._alive()
         return not self._runtime.stopping.is_set()
+
+    def _poll(self) -> None:
+        self._runtime.publisher.poll()
+        self._lanes.poll()
 
     def _alive(self) -> None:
         if self._failure is not None:

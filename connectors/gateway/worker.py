@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from heapq import heappop, heappush, heapreplace
-from itertools import count
 
 import structlog
 
@@ -27,16 +25,17 @@ from connectors.gateway.finishing import Ended, finish_all
 from connectors.gateway.gathering import Gathering
 from connectors.gateway.intake import Ticket
 from connectors.gateway.jobs import Grant, Jobs, Rank, Task
-from connectors.gateway.lines import Line, Lines
+from connectors.gateway.lines import Lines
 from connectors.gateway.mapping import segment_alarm
 from connectors.gateway.outcomes import Conclusion, Offsets, Outcomes
 from connectors.gateway.pipeline import Pipeline, Push
 from connectors.gateway.proofs import FORGED, concerned
 from connectors.gateway.reservations import Reservations
-from connectors.gateway.retries import Failure, failure_of, pause_ms
+from connectors.gateway.retries import Failure, costs_a_try, failure_of, pause_ms
 from connectors.gateway.segments import Segments
 from connectors.gateway.transfers import Transfers
 from connectors.gateway.visit import Connect, Stages, Visit, expiry
+from connectors.gateway.visits import Visits
 from schemas.records import Meter, Operation
 from streams.runtime import metrics
 from streams.runtime.clock import Clock
@@ -45,12 +44,6 @@ from streams.runtime.settings import Firmware, Gateway
 
 _PAUSE_MS, _LINE_PAUSE_MS = 2_000, 200
 _LOOKS, _LOOK_AGAIN_MS = 5, 1_000
-_CAPPED = "openings-capped"
-_CAPPED_PAUSE_MS = 3_000
-_UNASKED = frozenset(("counter-unavailable", "intent-unavailable", "controls-behind", _CAPPED))
-"""Failures in which nobody asked the meter anything: they do not count as tries."""
-_SOONEST_S = 0.02
-_MANY = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +78,11 @@ class Worker:
         self._hand: dict[tuple[Partition, int], Task] = {}
         """Jobs that are under way or whose results are, by where their records stand."""
         self._woken = False
-        self._visits: dict[Visit, asyncio.Task[None]] = {}
-        self._looks: list[tuple[float, int, Visit, Grant]] = []
-        """When to look at which visit: with 10,000 open at once, not at each of them at each tick."""
-        self._number = count()
-        self._urgent = 0
-        """How many of the visits were begun for what is urgent."""
-        self._ended = Gathering(self._finish, self._much)
+        self._visits = Visits(tools.clock, tools.settings.sessions, self._over)
+        self._ended = Gathering(self._finish, self._visits.much)
         """Jobs whose visits are done with them: they are finished together."""
         self._outcomes = Outcomes(
-            tools.clock, tools.emitter, tools.pipeline.directory, tools.offsets, self.let_go, self._much
+            tools.clock, tools.emitter, tools.pipeline.directory, tools.offsets, self.let_go, self._visits.much
         )
         self.framed, self.keep = self._outcomes.framed, self._outcomes.keep
         """See `visit.Host`."""
@@ -153,15 +141,8 @@ class Worker:
 
     def tick(self) -> None:
         """Everything that time brings; several times a second."""
-        now, now_ms = self.clock.monotonic(), self.clock.now_ms()
-        while self._looks and self._looks[0][0] <= now:
-            _, number, visit, grant = self._looks[0]
-            if visit in self._visits:
-                later = max(visit.tick(now, now_ms), now + _SOONEST_S)
-                self._jobs.hears(grant, visit.silent_s(now))
-                heapreplace(self._looks, (later, number, visit, grant))
-            else:
-                heappop(self._looks)
+        now_ms = self.clock.now_ms()
+        self._visits.tick(self._jobs.hears)
         self._commands.tick(now_ms)
         for task in self._transfers.due(now_ms):
             self._add(task, now_ms)
@@ -169,7 +150,7 @@ class Worker:
             self.conclude(task, expiry(task), now_ms)
         self._ended.tick()
         self._outcomes.tick(now_ms)
-        self._visit_next()
+        self._wake()
         metrics.SESSIONS.set(len(self._visits))
         metrics.JOBS_WAITING.set(len(self._jobs))
         metrics.SEGMENTS_SHUT.set(self._segments.shut)
@@ -180,7 +161,7 @@ class Worker:
 
     async def abandon(self) -> None:
         """Give up what is under way; it is read again by whoever comes next."""
-        running = [*self._visits.values(), *self._commands.running]
+        running = [*self._visits.running, *self._commands.running]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -220,10 +201,6 @@ class Worker:
         """See `visit.Host`."""
         self._ended.add(Ended(task, error, found, stages, driver=driver), urgent=task.ticket.urgent)
 
-    def _much(self) -> bool:
-        """Whether so many visits are under way that more of them will end soon."""
-        return len(self._visits) > _MANY
-
     def _finish(self, ended: Sequence[Ended]) -> None:
         """Make readings of what ended, many jobs at once, and conclude them."""
         by_driver: dict[Driver, list[Ended]] = {}
@@ -260,14 +237,12 @@ class Worker:
     def _again_later(self, task: Task, error: JobError, now: int) -> bool:
         """Put a job back, if there is time and it was not tried too often."""
         tireless = task.deed is not None and task.deed.tireless(now)
-        if error.code in _UNASKED or error.gained or tireless:
+        if tireless or not costs_a_try(error):
             task.tries = max(0, task.tries - 1)
         if task.tries >= self.settings.attempts and not tireless:
             return False
         settings = self.settings
-        pause = pause_ms(max(1, task.tries), settings.retry_first_s, settings.retry_longest_s, self._tools.chance)
-        if error.code == _CAPPED:
-            pause = max(pause, _CAPPED_PAUSE_MS)
+        pause = pause_ms(error, max(1, task.tries), settings.retry_first_s, settings.retry_longest_s, self._tools.chance)
         if task.deed is not None:
             pause = max(pause, task.deed.pause_ms(now))
         if now + pause >= task.expires_at:
@@ -351,12 +326,13 @@ class Worker:
         self._woken = False
         if self.stopping or self._tools.deliveries.full:
             return
-        now_ms, most = self.clock.now_ms(), self.settings.sessions
-        for_one = most - max(1, most // 10) if most > 1 else 1  # each lane leaves some to the other
-        while len(self._visits) < most:
-            bulk = len(self._visits) - self._urgent < for_one
-            grant = self._jobs.next_grant(now_ms, urgent=self._urgent < for_one, bulk=bulk)
+        now_ms, visits = self.clock.now_ms(), self._visits
+        visits.turn()
+        while not visits.full:
+            grant = self._jobs.next_grant(now_ms, urgent=visits.takes_urgent, bulk=visits.takes_bulk)
             if grant is None:
+                if visits.rests:
+                    self._wake()
                 return
             meter = self._tools.pipeline.directory.get(grant.meter_id)
             if meter is None:
@@ -375,24 +351,14 @@ class Worker:
                     self._jobs.park(meter.id)
                 self._cancel(grant, now_ms, until=now_ms + _LINE_PAUSE_MS)
                 continue
-            self._visit(grant, driver, meter, line)
+            visits.begin(Visit(self, driver, meter, line), grant)
 
     def _refuse(self, meter_id: str, error: JobError, now_ms: int) -> None:
         """No visit can do what waits for this meter."""
         while (task := self._jobs.take(meter_id)) is not None:
             self.conclude(task, error, now_ms)
 
-    def _visit(self, grant: Grant, driver: Driver, meter: Meter, line: Line | None) -> None:
-        visit = Visit(self, driver, meter, line)
-        running = asyncio.get_running_loop().create_task(visit.run())
-        self._visits[visit] = running
-        heappush(self._looks, (self.clock.monotonic(), next(self._number), visit, grant))
-        self._urgent += grant.urgent
-        running.add_done_callback(lambda done: self._over(visit, grant, cancelled=done.cancelled()))
-
-    def _over(self, visit: Visit, grant: Grant, *, cancelled: bool) -> None:
-        del self._visits[visit]
-        self._urgent -= grant.urgent
+    def _over(self, visit: Visit, grant: Grant, cancelled: bool) -> None:
         now = self.clock.now_ms()
         if grant.segment.told(now, visit.meter.id, probe=grant.probe, reached=visit.reached):
             shut = grant.segment.shut

@@ -11,7 +11,8 @@ from types import ModuleType
 from connectors.cli.bench.measure import repeated
 from connectors.protocols.dlms.ciphering import Keys, cipher, decipher
 from connectors.protocols.dlms.decode import decode_stream
-from connectors.protocols.dlms.profile import Column, ProfileShape, parse_profile
+from connectors.protocols.dlms.profile import parse_profile
+from connectors.protocols.dlms.profile_shape import Column, ProfileShape
 
 ROWS, CHANNELS = 96, 4
 _TITLE = bytes.fromhex("4D4D4D0000BC614E")

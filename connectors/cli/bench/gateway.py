@@ -25,7 +25,8 @@ from connectors.protocols.dlms.client import Span, discover, parse_buffers, read
 from connectors.protocols.dlms.client_apdus import Session, T
 from connectors.protocols.dlms.errors import DecodeError
 from connectors.protocols.dlms.hls import Hls, Mechanism
-from connectors.protocols.dlms.profile import Profile, ProfileShape, Rules
+from connectors.protocols.dlms.profile import Profile
+from connectors.protocols.dlms.profile_shape import ProfileShape, Rules
 from connectors.protocols.dlms.security import Channel, MemoryCounter, secured
 
 AUTHS = ("none", "low", "gmac")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from connectors.cli.bench.fleet import running_fleet
+from connectors.cli.bench.java_peers import PEERS, build, command
 from connectors.cli.failure import CommandError
 from connectors.protocols.dlms.gaps import Gaps
 from connectors.protocols.dlms.profile import Profile
 from connectors.protocols.dlms.profile_columns import Values
 
-_PEER = Path(__file__).resolve().parents[3] / "tests" / "peers" / "jdlms"
 _JVM = ("-Xmx512m", "-XX:+UseSerialGC")  # the collector that takes the least CPU for this
 
 
@@ -85,11 +82,10 @@ def own_fleet(meters: int, block: int, say: Callable[[str], None]) -> Iterator[P
 
 def jdlms(truth: Path, auth: str, concurrency: int, warm: int, sessions: int, say: Callable[[str], None]) -> dict[str, Any]:
     """What a jDLMS client makes of the same fleet, its JVM warm: sessions, rows, failed, seconds, cpu_s."""
-    folder = _build(say)
+    folder = build("jdlms", say)
     say(f"jDLMS {_version()}: {warm:,} sessions to warm up, then {sessions:,}")
-    classpath = os.pathsep.join((str(folder / "classes"), str(folder / "lib" / "*")))
-    command = ["java", *_JVM, "-cp", classpath, "peer.Reader", str(truth), auth, *map(str, (concurrency, warm, sessions))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the peer just built
+    line = [*command(folder, "peer.Reader", *_JVM), str(truth), auth, *map(str, (concurrency, warm, sessions))]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603 - the peer just built
     if done.returncode or not done.stdout.startswith("{"):
         raise CommandError(f"the jDLMS reader failed: {done.stderr.strip()[-300:] or done.stdout.strip()[-300:]}")
     found: dict[str, Any] = json.loads(done.stdout)
@@ -98,27 +94,5 @@ def jdlms(truth: Path, auth: str, concurrency: int, warm: int, sessions: int, sa
 
 
 def _version() -> str:
-    found = re.search(r"<artifactId>jdlms</artifactId>\s*<version>([^<]+)<", (_PEER / "pom.xml").read_text())
+    found = re.search(r"<artifactId>jdlms</artifactId>\s*<version>([^<]+)<", (PEERS / "jdlms" / "pom.xml").read_text())
     return "" if found is None else found[1]
-
-
-def _build(say: Callable[[str], None]) -> Path:
-    """The folder with the reader's classes and jars; built once for each version of its sources."""
-    if not _PEER.is_dir():
-        raise CommandError("jDLMS as a peer needs tests/peers/jdlms: run the bench from a checkout of the sources")
-    for tool in ("java", "mvn"):
-        if shutil.which(tool) is None:
-            raise CommandError(f"{tool} is not on the PATH: jDLMS needs a JDK and Maven")
-    sources = sorted(path for path in _PEER.rglob("*") if path.suffix in {".xml", ".java"})
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hes" / "test-peers" / f"jdlms-{digest}"
-    if not (folder / "built").exists():
-        say("building the jDLMS reader, once")
-        command: Sequence[str] = (
-            "mvn", "-q", "-B", f"-Dpeer.build={folder}", "compiler:compile", "dependency:copy-dependencies",
-        )  # fmt: skip
-        done = subprocess.run(command, cwd=_PEER, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
-        if done.returncode:
-            raise CommandError(f"the jDLMS reader does not build: {(done.stdout + done.stderr).strip()[-300:]}")
-        (folder / "built").touch()
-    return folder

@@ -53,6 +53,17 @@ def cpu_of_main_thread(pid: int) -> float:
     return _ticks(Path(f"/proc/{pid}/task/{pid}/stat"), 2)
 
 
+def cpu_of_machine() -> float:
+    """CPU seconds that all processes have used since the machine began; 0 where the system does not tell."""
+    try:
+        found = [int(ticks) for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    except OSError:
+        return 0.0
+    idle, waiting = 3, 4
+    busy = sum(ticks for place, ticks in enumerate(found[:8]) if place not in (idle, waiting))
+    return busy / os.sysconf("SC_CLK_TCK")
+
+
 def _ticks(stat: Path, fields: int) -> float:
     try:
         found = stat.read_text().rpartition(")")[2].split()

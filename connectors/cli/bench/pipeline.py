@@ -17,15 +17,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # public, not re-exported to mypy
+from confluent_kafka.admin import AdminClient
 
 from connectors.cli import context
-from connectors.cli.bench import pipeline_day, pipeline_peers, pipeline_push
+from connectors.cli.bench import pipeline_day, pipeline_push
 from connectors.cli.bench.measure import cpu_of
 from connectors.cli.bench.split import SOURCE, TARGET, count
 from connectors.cli.bench.stack import bench_stack, service
@@ -39,17 +39,18 @@ from connectors.clickhouse.store import Store, open_store
 from connectors.gateway.keystore import MeterKeys
 from connectors.local import process
 from connectors.local.home import Home, load_state
-from schemas.records import IntervalReadings
 from streams.runtime.kafka import admin_client
 from streams.runtime.settings import Settings
 
 _LOOK_S = 0.25
 _PATIENCE_S = 120.0
 """Without another row for so long the bench gives up."""
+_LINGER_MS = 50
+"""As a gateway is to be set that reads a fleet by night: nobody waits for its readings, and a broker's work is batches."""
+_MERGE_S = 1_800.0
 _SERVICES = ("split", "clickhouse")
 _OCTETS_A_METER = {True: (3_000, 1_200), False: (700, 300)}
 """Disk of a meter's day: for the first channel and each further one, with frames kept and without; twice what it took."""
-_PEER_TOPIC, _PEER_RECORDS = "hes.bench.peer", 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +62,25 @@ class Options:
     push: bool = False
     ciphered: bool = False
     frames: bool = True
-    peers: bool = False
-    peer_python: str = ""
     profile: Path | None = None
 
     @property
     def points(self) -> int:
         """Rows that ClickHouse has in the end."""
-        return self.meters if self.push else self.meters * pipeline_day.ROWS * self.channels
+        return self.meters * (pipeline_push.ROWS if self.push else pipeline_day.ROWS * self.channels)
 
 
 def run(options: Options, say: Callable[[str], None]) -> Iterator[dict[str, object]]:
-    """A line for the whole, one for each process, and one for each peer. `CommandError` where it comes to no end."""
+    """A line for the whole and one for each process. `CommandError` where it comes to no end."""
     first, further = _OCTETS_A_METER[options.frames]
     needed = options.meters * (first + further * (options.channels - 1)) + 2**30
     free = shutil.disk_usage(tempfile.gettempdir()).free
+    space = f"{options.meters:,} meters need {needed / 1e9:.1f} GB in {tempfile.gettempdir()}, {free / 1e9:.1f} are free"
     if free < needed:
-        raise usage(
-            f"{options.meters:,} meters need {needed / 1e9:.1f} GB in {tempfile.gettempdir()}, {free / 1e9:.1f} are free",
-            "take fewer meters, leave the frames out (--no-frames), or set TMPDIR to where there is room",
-        )
+        raise usage(space, "take fewer meters, leave the frames out (--no-frames), or set TMPDIR to where there is room")
+    say(f"{space}; they are given back at the end")
     with bench_stack(say) as (settings, home):
         yield from _Run(options, settings, home, say).lines()
-        if options.peers:
-            yield from _peers(options, settings, say)
 
 
 @dataclass(slots=True)
@@ -128,7 +124,8 @@ class _Run:
         """What was measured."""
         options = self._options
         with ExitStack() as held:
-            store = open_store(self._settings.clickhouse)
+            # Merging a million meters' day into one part takes minutes, beside which nothing waits.
+            store = open_store(self._settings.clickhouse.model_copy(update={"timeout_s": _MERGE_S}))
             held.callback(store.close)
             pids = self._services(held)
             begun = {name: cpu_of(pid) for name, pid in pids.items()}
@@ -151,6 +148,7 @@ class _Run:
             "points": points,
             "seconds": round(wall, 1),
             "points_per_s": round(points / wall),
+            "meters_per_s": round(options.meters / wall),
             "cpu_s": round(total, 1),
             "points_per_cpu_s": round(points / total),
             "kafka_octets_a_point": {topic: round(octets / points, 2) for topic, octets in kafka.items()},
@@ -197,7 +195,8 @@ class _Run:
         elif not options.frames:
             arguments.append("--no-frames")
         arguments += ["--meters", str(options.meters), "--mark", str(max(1, options.meters // _MARKS))]
-        command = process.Command([sys.executable, "-m", module, *arguments], context.addresses(self._settings))
+        environ = {"HES_KAFKA__LINGER_MS": str(_LINGER_MS)} | context.addresses(self._settings)
+        command = process.Command([sys.executable, "-m", module, *arguments], environ)
         with subprocess.Popen(  # noqa: S603 - our own module
             command.argv, env=command.full_environ(), stdout=subprocess.PIPE, text=True, start_new_session=True
         ) as running:
@@ -284,42 +283,6 @@ def _percentile(ordered: Sequence[float], share: int) -> int:
     return round(ordered[min(len(ordered) - 1, len(ordered) * share // 100)])
 
 
-def _peers(options: Options, settings: Settings, say: Callable[[str], None]) -> Iterator[dict[str, object]]:
-    """The split of what is on the topic, by each peer in a process of its own."""
-    admin = admin_client(settings.kafka)
-    admin.create_topics([NewTopic(_PEER_TOPIC, 12, 1)])[_PEER_TOPIC].result()
-    records = min(_PEER_RECORDS, count(admin, SOURCE))
-    schema_id = context.codec(settings).id_of(IntervalReadings)
-    python = options.peer_python or sys.executable
-    for peer in pipeline_peers.PEERS:
-        argv = [python, pipeline_peers.__file__, peer, settings.kafka.bootstrap, SOURCE, _PEER_TOPIC]
-        say(f"the same split by {peer}")
-        try:
-            ended = subprocess.run(  # noqa: S603 - our own file
-                [*argv, str(records), str(schema_id)], capture_output=True, text=True, timeout=_PATIENCE_S, check=False
-            )
-        except subprocess.TimeoutExpired:
-            say(f"{peer} did not come to an end within {_PATIENCE_S:.0f} s")
-            continue
-        if ended.returncode:
-            why = "it is not installed" if ended.returncode == _NOT_INSTALLED else ended.stderr.strip()[-300:]
-            say(f"{peer} is left out: {why}. {_HOW_TO_GET_THEM}")
-            continue
-        figures: Mapping[str, float] = json.loads(ended.stdout.splitlines()[-1])
-        rate = figures["records"] / figures["seconds"]
-        yield {
-            "what": f"  the split alone by {figures['peer']}",
-            "points_per_s": round(rate * (1 if options.push else pipeline_day.ROWS * options.channels)),
-            "records_per_s": round(rate),
-            "cpu_s": round(figures["cpu_s"], 1),
-        }
-
-
 _AT_ONCE = 10_000
 _MARKS = 500
 """So many meters are watched for when their rows are there."""
-_NOT_INSTALLED = 3
-_HOW_TO_GET_THEM = (
-    "Its requirements and ours cannot be met at once: python -m venv peers && "
-    "peers/bin/pip install quixstreams==3.28.1 sentry-arroyo==2.38.4, then --peer-python peers/bin/python"
-)

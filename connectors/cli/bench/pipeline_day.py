@@ -27,8 +27,8 @@ from connectors.gateway.drivers.dlms_shapes import Shapes
 from connectors.gateway.emit import TOPICS
 from connectors.protocols.dlms.errors import DlmsError
 from connectors.protocols.dlms.framing.wrapper import pack
-from connectors.protocols.dlms.profile import Column, ProfileShape
 from connectors.protocols.dlms.profile_batch import parse_profiles
+from connectors.protocols.dlms.profile_shape import Column, ProfileShape
 from connectors.protocols.dlms.template import Template
 from schemas.codec import Codec
 from schemas.ids import event_id

@@ -24,6 +24,8 @@ from schemas.records import Identity, IdentityKind, Meter, MeterState, Protocol,
 
 EK, AK = bytes(range(16)), bytes(range(0xD0, 0xE0))
 """The keys of all meters of the bench: what is measured is deciphering, not keeping keys."""
+ROWS = 2
+"""Of each push: the name, which is a register too, and the energy."""
 _HEADER = 8
 _ENERGY = bytes((1, 0, 1, 8, 0, 255))
 _NAME = bytes((0, 0, 42, 0, 0, 255))

@@ -1,15 +1,20 @@
-"""`hes bench sink`: Avro bytes to acknowledged rows; beside it clickhouse-driver, where the server speaks its protocol."""
+"""`hes bench sink`: Avro bytes to acknowledged rows, and what they cost the server; beside it clickhouse-driver, where the
+server speaks its protocol.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from connectors.cli.bench.measure import cpu_of
 from connectors.clickhouse.bench import bench_sink
 from connectors.clickhouse.store import Address, open_store
+from connectors.local.home import load_state
 from connectors.local.stack import LocalStack
 from streams.runtime.settings import ClickHouse
 
@@ -20,16 +25,21 @@ def run(records: int, rows: int, channels: int, url: str, say: Callable[[str], N
         yield from _lines(records, rows, channels, url)
         return
     with tempfile.TemporaryDirectory(prefix="hes-bench-") as folder, LocalStack(Path(folder)) as stack:
-        yield from _lines(records, rows, channels, stack.up(say).clickhouse)
+        there = stack.up(say).clickhouse
+        pid = load_state(stack.home).processes["clickhouse"].pid
+        yield from _lines(records, rows, channels, there, partial(cpu_of, pid))
 
 
-def _lines(records: int, rows: int, channels: int, url: str) -> Iterator[dict[str, object]]:
+def _lines(
+    records: int, rows: int, channels: int, url: str, server_cpu: Callable[[], float] = float
+) -> Iterator[dict[str, object]]:
     address = Address.of(url)
     native = address.scheme.startswith("clickhouse")
     settings = ClickHouse(url=SecretStr(url))
     store, *others = stores = [open_store(settings) for _ in range(settings.inserts)]
     try:
-        figures = bench_sink(records, rows, channels, store, others=others, peer=address if native else None)
+        peer = address if native else None
+        figures = bench_sink(records, rows, channels, store, others=others, peer=peer, server_cpu=server_cpu)
     finally:
         for one in stores:
             one.close()
@@ -45,7 +55,9 @@ def _lines(records: int, rows: int, channels: int, url: str) -> Iterator[dict[st
             yield {
                 "workload": what,
                 "reader": reader,
-                "rows": figures["rows"],
+                "rows": (own := figures.get(f"{name}_rows", figures["rows"])),
                 "rows_per_s": figures[f"{name}_rows_s"],
-                "cpu_s": figures[f"{name}_cpu_seconds"],
+                "cpu_s": (cpu := figures[f"{name}_cpu_seconds"]),
+                "rows_per_cpu_s": round(own / cpu) if cpu else None,
+                "server_cpu_s": figures.get(f"{name}_server_cpu_seconds") or None,
             }

@@ -12,7 +12,6 @@ from connectors.gateway.pipeline import Pipeline
 from connectors.protocols.dlms.ciphering import Keys, cipher
 from connectors.templates.loader import load_templates
 from schemas.records import Identity, IdentityKind, Meter, MeterState
-from tests.unit.streams.fakes import CODEC
 
 NOW = 1_700_000_000_000
 ENDPOINT = "10.0.0.7:41000"
@@ -38,8 +37,8 @@ def title(octets: bytes = TITLE) -> Identity:
 
 def directory(*meters: Meter) -> Directory:
     """The directory with these meters."""
-    known = Directory(CODEC)
-    known.apply([Change(item.id, CODEC.encode(item), item) for item in meters])
+    known = Directory()
+    known.apply([Change(item.id, item) for item in meters])
     return known
 
 

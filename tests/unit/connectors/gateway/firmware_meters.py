@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,10 +53,13 @@ class FakeImages:
     def value(self, image_id: str) -> bytes | None:
         return repr(self.known[image_id]).encode() if image_id in self.known else None
 
-    def data(self, _image_id: str) -> bytes:
+    def fetch(self, _image_id: str) -> Future[bytes]:
+        found: Future[bytes] = Future()
         if self.fails is not None:
-            raise self.fails
-        return self.octets
+            found.set_exception(self.fails)
+        else:
+            found.set_result(self.octets)
+        return found
 
 
 class ImageMeter:

@@ -14,11 +14,11 @@ from gurux_dlms.enums import DataType
 from connectors.gateway.keystore import MeterKeys
 from connectors.protocols.dlms.template import PullTemplate, PushTemplate, Template
 from schemas.records import AlarmKind, Operation, Outcome
+from tests.unit.connectors.gateway.bench import Bench, job, registered
 from tests.unit.connectors.gateway.builders import AK, EK, title
 from tests.unit.connectors.gateway.meters import AARE, PASSWORD, REFUSED, RLRE, ScriptedMeter
 from tests.unit.connectors.gateway.meters import Network as Wires
-from tests.unit.connectors.gateway.test_worker import Bench, job, registered
-from tests.unit.connectors.gateway.test_worker_network import NAME, alarms, done
+from tests.unit.connectors.gateway.secured_bench import NAME, alarms, done
 from tests.unit.connectors.protocols.dlms.gurux_meter import GuruxMeter, data
 from tests.unit.connectors.protocols.dlms.secure_meter import METER_TITLE, SecureMeter
 

@@ -81,6 +81,9 @@ class FakeProofs:
     def released(self, job: Job, value: bytes, now_ms: int) -> None:
         """Whoever wrote it."""
 
+    def going(self, job: Job) -> None:
+        """No campaign was stopped."""
+
     async def current(self) -> None:
         self.comes()
 

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.gateway.conversation import octets_pushes
 from connectors.gateway.deliveries import Deliveries
-from connectors.gateway.emit import MAX_RECORD, Emitter, TooLargeError
+from connectors.gateway.emit import MAX_RECORD, Emitter, Lanes, TooLargeError
 from connectors.gateway.pipeline import Push
 from schemas.records import DeadLetter, Meter, Record, RegisterReadings, SessionFrames
 from streams.runtime.clock import ManualClock
@@ -60,9 +60,9 @@ class HeldPublisher:
         return [CODEC.decode(value) for name, _, value, _ in self.sent if topic in ("", name)]
 
 
-def emitter(publisher: HeldPublisher, deliveries: Deliveries) -> Emitter:
+def emitter(publisher: HeldPublisher, deliveries: Deliveries, lanes: Lanes | None = None) -> Emitter:
     real = cast("Publisher", publisher)
-    return Emitter(real, CODEC, DeadLetters(real, CODEC, "gateway", ManualClock(NOW)), deliveries)
+    return Emitter(real, CODEC, DeadLetters(real, CODEC, "gateway", ManualClock(NOW)), deliveries, lanes=lanes)
 
 
 class Reports(list[Exception | None]):

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
+from connectors.gateway import directory as directory_module
 from connectors.gateway.directory import Change, Directory
-from schemas.records import Identity, IdentityKind, Meter, MeterState
+from schemas.records import Identity, IdentityKind, Meter, MeterState, Network, Protocol, UtilityKind
 from tests.unit.connectors.gateway.builders import directory, meter, title
-from tests.unit.streams.fakes import CODEC
 
 NAME = Identity(IdentityKind.LOGICAL_DEVICE_NAME, "KFM1200200234804")
 
 
 def change(item: Meter) -> Change:
-    return Change(item.id, CODEC.encode(item), item)
+    return Change(item.id, item)
 
 
 def test_a_meter_is_found_by_each_of_its_identities() -> None:
@@ -39,7 +40,7 @@ def test_a_change_takes_old_identities_away() -> None:
 
 def test_a_tombstone_takes_the_meter_away() -> None:
     known = directory(meter("m1", title()))
-    known.apply([Change("m1", None, None), Change("unknown", None, None)])
+    known.apply([Change("m1", None), Change("unknown", None)])
     assert known.get("m1") is None
     assert known.find(title().kind, title().value) is None
     assert len(known) == 0
@@ -71,7 +72,7 @@ def test_a_contested_identity_belongs_to_the_one_that_lives(
     found = known.find(title().kind, title().value)
     assert found is not None
     assert found.id == "winner"
-    known.apply([Change("winner", None, None)])
+    known.apply([Change("winner", None)])
     left = known.find(title().kind, title().value)
     assert left is not None
     assert left.id == "loser"
@@ -85,10 +86,37 @@ def test_who_is_exchanged_gives_a_shared_identity_to_the_other() -> None:
     assert found.id == "new"
 
 
-def test_many_meters_are_kept_as_bytes_and_decoded_on_use() -> None:
-    known = Directory(CODEC)
-    known.apply([change(meter(f"m{n}", Identity(IdentityKind.SERIAL, str(n)))) for n in range(12_000)])
-    assert len(known._decoded) <= 10_000
-    found = known.find(IdentityKind.SERIAL, "11999")
-    assert found is not None
-    assert found.id == "m11999"
+def every_field(number: int) -> Meter:
+    """A meter that states something else in each field."""
+    return Meter(
+        id=f"m{number}", identities=(title(number.to_bytes(8)), Identity(IdentityKind.SERIAL, f"Nº {number}")),
+        vendor="vendor", model="model", utility=UtilityKind.ELECTRICITY, protocol=Protocol.DLMS, network=Network.NB_IOT,
+        segment="segment", endpoint="tcp://192.0.2.1:4059", template="template", key_ref="key", feeder="feeder",
+        transformer="transformer", time_zone="Europe/Oslo", life_support=True, groups=("one", "two"),
+        state=MeterState.NORMAL, exchanged_for="other", firmware="1.2", updated_at=1_772_323_200_000 + number,
+        hardware="B", firmware_at=1_772_323_100_000 + number,
+    )  # fmt: skip
+
+
+def test_a_meter_comes_back_in_every_field() -> None:
+    item, plain = every_field(1), Meter()
+    assert all(getattr(item, each.name) != getattr(plain, each.name) for each in fields(Meter))
+    known = Directory()
+    known.apply([change(item), change(Meter(id="bare"))])
+    assert (known.get("m1"), known.get("bare")) == (item, Meter(id="bare"))
+
+
+def test_of_many_meters_those_that_were_asked_for_last_are_kept_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory_module, "_RECENT", 100)
+    known = Directory()
+    known.apply([change(every_field(n)) for n in range(450)])
+    first = known.get("m0")
+    for n in range(450):
+        assert known.get(f"m{n}") == every_field(n)
+        assert known.get("m0") is first, "asked for again and again, it is not made anew"
+        assert len(known._recent) + len(known._before) <= 200
+    assert known.get("m1") == every_field(1), "and one that was let go is made anew"
+    assert len(known._alike) == 1
+    known.apply([change(replace(every_field(0), firmware="2.0")), Change("m1", None)])
+    assert known.get("m0") == replace(every_field(0), firmware="2.0")
+    assert known.get("m1") is None

@@ -14,9 +14,9 @@ from connectors.protocols.dlms.association import Associated
 from connectors.protocols.dlms.get import Attribute, get
 from connectors.protocols.dlms.objects.steps import Pause, Steps
 from schemas.records import Operation, Outcome, Priority, SessionFrames
+from tests.unit.connectors.gateway.bench import PROFILE, Bench, job, profile, registered
 from tests.unit.connectors.gateway.builders import NOW
 from tests.unit.connectors.gateway.meters import CLOCK, CLOCK_AT, Network, ScriptedMeter
-from tests.unit.connectors.gateway.test_worker import PROFILE, Bench, job, profile, registered
 
 BLOCKS = 5
 PAUSE_S = 4.0

@@ -7,20 +7,47 @@ from typing import Any
 
 import pytest
 
+from connectors.gateway import push_gathering
 from connectors.gateway.conversation import octets_pushes
 from schemas.codec import CodecError
 from schemas.records import RegisterReadings
+from streams.runtime.clock import iso
 from streams.runtime.errors import DeliveryError
-from tests.unit.connectors.gateway.builders import ENDPOINT, NOW, meter, pipeline, reading, wrapped
+from tests.unit.connectors.gateway.builders import (
+    ENDPOINT,
+    NOW,
+    SERIAL,
+    long,
+    meter,
+    named,
+    notification,
+    pipeline,
+    reading,
+    text,
+    wrapped,
+)
 from tests.unit.connectors.gateway.test_deliveries import turn
 from tests.unit.connectors.gateway.test_push_listener import Bench, confirm, confirmed
 
 MANY = range(1, 101)
+SERIAL_OBIS, ALARM = "0.0.96.1.0.255", "0.0.97.98.0.255"
 
 
 def values(bench: Bench) -> list[Any]:
     records = bench.publisher.records("hes.events.bulk")
     return [item.registers[-1].value for item in records if isinstance(item, RegisterReadings)]
+
+
+def refuse_the_value(value: int, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = bench.listener.emitter._codec
+    whole = codec.encode_all
+
+    def encode_all(records: Any) -> list[bytes]:
+        if any(isinstance(item, RegisterReadings) and item.registers[-1].value == value for item in records):
+            raise CodecError("avro-value", "it does not fit")
+        return whole(records)
+
+    monkeypatch.setattr(codec, "encode_all", encode_all)
 
 
 async def test_all_are_written_and_acknowledged_in_order() -> None:
@@ -62,15 +89,7 @@ async def test_one_that_is_refused_has_all_go_by_themselves() -> None:
 
 async def test_what_cannot_be_encoded_is_a_dead_letter_and_no_other_push_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(limit=1000)
-    codec = bench.listener.emitter._codec
-    whole = codec.encode_all
-
-    def encode_all(records: Any) -> list[bytes]:
-        if any(isinstance(item, RegisterReadings) and item.registers[-1].value == 2 for item in records):
-            raise CodecError("avro-value", "it does not fit")
-        return whole(records)
-
-    monkeypatch.setattr(codec, "encode_all", encode_all)
+    refuse_the_value(2, bench, monkeypatch)
     connection, _ = bench.connect()
     connection.data_received(b"".join(map(confirmed, (1, 2, 3))))
     assert values(bench) == [1, 3]
@@ -84,3 +103,80 @@ def test_a_push_of_a_meter_is_the_same_push_otherwise() -> None:
     named = replace(bare, meter_id=known.id, frames=replace(bare.frames, meter_id=known.id), authenticated=True)
     assert bare.of(known, authenticated=True) == named
     assert named.stating(push.events) == replace(named, events=push.events)
+
+
+async def pressed(bench: Bench) -> None:
+    """So many pushes wait for Kafka that others are gathered."""
+    connection, _ = bench.connect()
+    connection.data_received(b"".join(map(confirmed, range(1_001, 1_101))))
+    assert bench.listener.gathering.busy
+
+
+async def test_while_many_wait_pushes_of_all_connections_are_gathered_and_acknowledged_each_on_its_own() -> None:
+    bench = Bench(limit=1000)
+    await pressed(bench)
+    (one, first), (other, second) = bench.connect(), bench.connect()
+    written = len(values(bench))
+    one.data_received(confirmed(1))
+    other.data_received(confirmed(2) + confirmed(3))
+    one.data_received(confirmed(4))
+    assert len(values(bench)) == written
+    bench.listener.gathering.flush()
+    assert values(bench)[written:] == [1, 2, 3, 4]
+    assert first.written == second.written == []
+    bench.publisher.deliver(len(bench.publisher.waiting))
+    await turn()
+    assert b"".join(first.written) == confirm(1) + confirm(4)
+    assert b"".join(second.written) == confirm(2) + confirm(3)
+    assert bench.deliveries.groups == 0
+
+
+@pytest.mark.parametrize("goes", ["alarm", "letter", "drain", "close", "window"])
+async def test_what_was_gathered_goes_before(goes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push_gathering, "WINDOW_S", 0.0)
+    bench = Bench(limit=1000)
+    await pressed(bench)
+    connection, _ = bench.connect()
+    connection.data_received(confirmed(1))
+    assert 1 not in values(bench)
+    if goes == "alarm":
+        connection.data_received(wrapped(notification(named(SERIAL_OBIS, text(SERIAL), ""), named(ALARM, long(1), ""))))
+        assert len(bench.publisher.records("hes.events.urgent")) == 1
+    elif goes == "letter":
+        connection.data_received(wrapped(reading(serial="somebody else")))
+        assert bench.letters() == ["meter-unknown"]
+    elif goes == "window":
+        await turn()
+    else:
+        getattr(bench.listener, goes)()
+    assert values(bench)[-1] == 1
+
+
+async def test_each_gathered_push_has_the_time_it_came_at() -> None:
+    bench = Bench(limit=1000)
+    await pressed(bench)
+    connection, _ = bench.connect()
+    connection.data_received(confirmed(1))
+    bench.clock.advance(1)
+    connection.data_received(confirmed(2))
+    bench.listener.gathering.flush()
+    *_, early, late = [headers["ce_time"] for topic, _, _, headers in bench.publisher.sent if topic == "hes.events.bulk"]
+    assert (early, late) == (iso(NOW).encode(), iso(NOW + 1_000).encode())
+
+
+async def test_one_of_many_gathered_that_cannot_be_encoded_is_a_dead_letter_and_the_others_are_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(limit=1000)
+    await pressed(bench)
+    refuse_the_value(2, bench, monkeypatch)
+    connections = [bench.connect() for _ in range(3)]
+    for number, (connection, _) in enumerate(connections, 1):
+        connection.data_received(confirmed(number) + confirmed(number + 10))
+    bench.listener.gathering.flush()
+    assert values(bench)[-5:] == [1, 11, 12, 3, 13]
+    assert bench.letters() == ["avro-value"]
+    bench.publisher.deliver(len(bench.publisher.waiting))
+    await turn()
+    told = [b"".join(transport.written) for _, transport in connections]
+    assert told == [confirm(number) + confirm(number + 10) for number in (1, 2, 3)]

@@ -4,7 +4,7 @@ import pytest
 
 from connectors.gateway.drivers.dlms_faults import dlms_fault
 from connectors.gateway.errors import JobError
-from connectors.gateway.retries import Failure, failure_of, pause_ms, tells_of_network
+from connectors.gateway.retries import Failure, costs_a_try, failure_of, pause_ms, tells_of_network
 from connectors.protocols.dlms.errors import CipherError, DecodeError, FramingError, PeerError
 
 
@@ -46,4 +46,23 @@ def test_classes(error: Exception, failure: Failure, network: bool) -> None:
     ],
 )
 def test_pauses(tries: int, chance: float, pause: int) -> None:
-    assert pause_ms(tries, 4, 60, lambda: chance) == pause
+    assert pause_ms(JobError("answer-timeout", "", retry=True), tries, 4, 60, lambda: chance) == pause
+
+
+def test_what_a_cap_held_up_waits_for_the_cap_to_move() -> None:
+    assert pause_ms(JobError("openings-capped", "", retry=True), 1, 4, 60, lambda: 0.0) == 3_000
+
+
+@pytest.mark.parametrize(
+    ("error", "costs"),
+    [
+        pytest.param(JobError("answer-timeout", "", retry=True), True, id="asked-in-vain"),
+        pytest.param(JobError("answer-timeout", "", retry=True, gained=True), False, id="something-was-gained"),
+        pytest.param(JobError("counter-unavailable", "", retry=True), False, id="no-counters"),
+        pytest.param(JobError("intent-unavailable", "", retry=True), False, id="no-intent"),
+        pytest.param(JobError("controls-behind", "", retry=True), False, id="controls-behind"),
+        pytest.param(JobError("openings-capped", "", retry=True), False, id="capped"),
+    ],
+)
+def test_what_counts_as_a_try(error: JobError, costs: bool) -> None:
+    assert costs_a_try(error) is costs

@@ -18,13 +18,12 @@ from schemas.ids import event_id
 from schemas.records import Alarm, CommandIntent, CommandRequest, Job, Meter, Operation, Outcome
 from schemas.signatures import digest
 from streams.runtime.authority.refusals import Proven
+from tests.unit.connectors.gateway.bench import Bench, job, registered
 from tests.unit.connectors.gateway.builders import AK, EK, NOW, FakeKeys, title
 from tests.unit.connectors.gateway.meters import Network
 from tests.unit.connectors.gateway.test_bad_meters import secure
 from tests.unit.connectors.gateway.test_deeds import Desk
-from tests.unit.connectors.gateway.test_worker import Bench, job, registered
 from tests.unit.connectors.protocols.dlms.secure_meter import METER_TITLE
-from tests.unit.streams.fakes import CODEC
 
 COMMAND = job(
     Operation.DISCONNECT,
@@ -50,9 +49,14 @@ class Proving:
     """Believes everything, or nothing."""
 
     def __init__(self) -> None:
-        self.ready, self.refusal = True, ""
+        self.ready, self.refusal, self.stopped = True, "", ""
 
-    def proven(self, _job: Job, _meter: Meter, _now_ms: int) -> Proven:
+    def going(self, _job: Job) -> None:
+        if self.stopped:
+            raise refused(self.stopped, "no")
+
+    def proven(self, job: Job, _meter: Meter, _now_ms: int) -> Proven:
+        self.going(job)
         if self.refusal:
             raise refused(self.refusal, "no")
         return Proven(CommandRequest(id="c1"), b"", "disconnect", ("bob",), "", NOW + 3_600_000)
@@ -66,7 +70,7 @@ class Proving:
 
 def a_bench(**fields: Any) -> tuple[Bench, Desk, Proving]:
     bench, desk, proving = Bench(registered(), network=Nowhere({}), **fields), Desk(), Proving()
-    desk.intents._clock = bench.clock
+    desk.intents._books._clock = bench.clock
     commands = replace(desk.commands, clock=bench.clock, proofs=proving)
     bench.worker._commands._commands = commands
     return bench, desk, proving
@@ -175,7 +179,7 @@ async def test_another_meter_in_its_place_is_an_alarm_of_its_own_and_no_forged_c
     known = registered(template="gmac", key_ref="ref", identities=(title(METER_TITLE),))
     bench, _, _ = a_bench()
     bench.worker.connect = Network({4059: secure(title=b"MTR\0\0\0\0\3")}).connect
-    bench.pipeline.directory.apply([Change(known.id, CODEC.encode(known), known)])
+    bench.pipeline.directory.apply([Change(known.id, known)])
     template = Template("gmac", pull=PullTemplate(client=1, auth="hls-gmac", security="both"))
     tools = replace(bench.driver._tools, keys=FakeKeys({"ref": MeterKeys(EK, AK)}), templates={"gmac": template})
     bench.driver._tools = tools

@@ -1,36 +1,24 @@
-"""Jobs and the network between: segments that break, meters that dial in, partitions that come and go, ciphered sessions."""
+"""Jobs and the network between: segments that break, meters that dial in, partitions that come and go."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
 from typing import Any, cast
-
-import pytest
-from gurux_dlms.enums import DataType
 
 from connectors.gateway.intake import BULK, URGENT, Ticket
 from connectors.gateway.keystore import MeterKeys
 from connectors.gateway.push_listener import PushConnection, PushListener
-from connectors.protocols.dlms.template import PullTemplate, PushTemplate, Template
-from schemas.records import Alarm, AlarmKind, Meter, Network, Operation, Outcome, SessionFrames
+from schemas.records import AlarmKind, Meter, Network, Operation, Outcome, SessionFrames
 from streams.runtime.settings import Pace
-from tests.unit.connectors.gateway.builders import AK, EK, NOW, reading, title, wrapped
-from tests.unit.connectors.gateway.ledgers import Shared
+from tests.unit.connectors.gateway.bench import Bench, job, registered
+from tests.unit.connectors.gateway.builders import NOW, reading, wrapped
 from tests.unit.connectors.gateway.meters import PASSWORD, ScriptedMeter
 from tests.unit.connectors.gateway.meters import Network as Wires
+from tests.unit.connectors.gateway.secured_bench import alarms
 from tests.unit.connectors.gateway.test_push_listener import FakeTransport
-from tests.unit.connectors.gateway.test_worker import Bench, job, registered
-from tests.unit.connectors.protocols.dlms.gurux_meter import GuruxMeter, data
-from tests.unit.connectors.protocols.dlms.secure_meter import METER_TITLE, SecureMeter
 from tests.unit.streams.fakes import fake_message
 
 REFUSES = ConnectionRefusedError(111, "Connection refused")
-
-
-def alarms(bench: Bench, kind: AlarmKind) -> list[Alarm]:
-    found = bench.publisher.records("hes.events.urgent")
-    return [record for record in found if isinstance(record, Alarm) and record.kind is kind]
 
 
 # -- segments --------------------------------------------------------------------------------------------------------------
@@ -267,148 +255,3 @@ async def test_what_succeeds_after_its_partition_went_is_told_with_the_same_id()
     other.put(job(Operation.READ_CLOCK))
     await other.run(5)
     assert (late.outcome, late.id) == (Outcome.DONE, other.results()[0].id)
-
-
-# -- ciphered sessions -----------------------------------------------------------------------------------------------------
-
-COUNTER, NAME = "0.0.43.1.0.255", "0.0.96.1.0.255"
-PULL = PullTemplate(client=1, auth="hls-gmac", security="both", counter=COUNTER)
-
-
-@dataclass
-class Secured(ScriptedMeter):
-    """Client 16 reads the invocation counter in clear, client 1 is ciphered; gurux deciphers and counts."""
-
-    counted: int = 500
-    meter: SecureMeter = field(init=False)
-
-    def __post_init__(self) -> None:
-        things = [data(NAME, b"HES42", DataType.OCTET_STRING)]
-        self.public = GuruxMeter([data(COUNTER, self.counted, DataType.UINT32)])
-        self.meter = SecureMeter(GuruxMeter(things), ek=EK, ak=AK)
-        self.meter.heard = self.counted
-
-    def answer(self, apdu: bytes) -> bytes:
-        if self.asker == 16:
-            next(item for item in self.public.items if item.logicalName == COUNTER).value = self.meter.heard
-            return self.public.exchange(apdu)
-        return self.meter.exchange(apdu)
-
-
-def secured_bench(there: Secured, shared: Shared | None = None, pull: PullTemplate = PULL) -> Bench:
-    known = registered("m1", template="secure", key_ref="ref", identities=(title(METER_TITLE),))
-    keys = {"ref": MeterKeys(EK, AK)}
-    bench = Bench(known, network=Wires({4059: there}), keys=keys, attempts=1)
-    templates = {"secure": Template("secure", push=PushTemplate(), pull=pull)}
-    bench.driver._tools = replace(bench.driver._tools, templates=templates)
-    if shared is not None:
-        bench.ledger.shared = shared
-    return bench
-
-
-async def done(bench: Bench, jobs: int = 1) -> None:
-    """Let time pass until so many jobs have ended; reservations are written on threads."""
-    for _ in range(200):
-        if len(bench.ended()) >= jobs and not bench.worker.busy:
-            return
-        await bench.run(0.1)
-        await asyncio.to_thread(lambda: None)
-
-
-def read_name(name: str = "j1") -> Any:
-    return job(Operation.READ_REGISTERS, name, objects=(f"1/{NAME}/2",))
-
-
-async def test_a_ciphered_meter_is_read_above_its_own_counter() -> None:
-    there = Secured()
-    bench = secured_bench(there)
-    bench.put(read_name())
-    await done(bench)
-    assert bench.ended() == [("j1", Outcome.DONE, "")]
-    (record,) = bench.ledger.shared.written
-    assert 500 < there.meter.heard < record.reserved == 600
-    assert bench.readings()[0].registers[0].value == "HES42"
-
-
-async def test_the_next_visit_goes_on_where_the_last_stopped_and_asks_nobody() -> None:
-    there = Secured()
-    bench = secured_bench(there)
-    bench.put(read_name())
-    await done(bench)
-    heard, asked = there.meter.heard, len(there.public.requests)
-    bench.put(read_name("j2"))
-    await done(bench, 2)
-    assert [outcome for _, outcome, _ in bench.ended()] == [Outcome.DONE] * 2
-    assert there.meter.heard > heard
-    assert len(there.public.requests) == asked
-
-
-async def test_after_a_crash_nothing_is_used_again() -> None:
-    there, shared = Secured(), Shared()
-    first = secured_bench(there, shared)
-    first.put(read_name())
-    await done(first)
-    heard = there.meter.heard
-    second = secured_bench(there, shared, replace(PULL, counter=None))
-    second.put(read_name("j2"))
-    await done(second)
-    assert second.ended() == [("j2", Outcome.DONE, "")]
-    assert there.meter.heard > 600 > heard
-
-
-async def test_a_restored_backup_is_mended_by_what_the_meter_says() -> None:
-    there = Secured(counted=90_000)
-    bench = secured_bench(there)
-    bench.ledger.shared.reserved[0] = {("m1", "ref"): 89_500}
-    bench.put(read_name())
-    await done(bench)
-    assert bench.ended() == [("j1", Outcome.DONE, "")]
-    assert there.meter.heard > 90_000
-
-
-async def test_counters_out_of_step_are_put_right_at_the_next_visit() -> None:
-    there = Secured()
-    bench = secured_bench(there)
-    bench.put(read_name())
-    await done(bench)
-    there.meter.heard = 800  # another system has read the meter
-    bench.put(read_name("j2"))
-    await done(bench, 2)
-    assert bench.ended()[1][1] is Outcome.FAILED
-    bench.put(read_name("j3"))
-    await done(bench, 3)
-    assert bench.ended()[2] == ("j3", Outcome.DONE, "")
-
-
-@pytest.mark.parametrize(
-    ("keys", "code"),
-    [
-        pytest.param({"ek": bytes(16)}, None, id="wrong-key"),
-        pytest.param({"title": b"MTR\0\0\0\0\3"}, "peer-title", id="another-meter"),
-    ],
-)
-async def test_somebody_else_at_the_meters_place(keys: dict[str, bytes], code: str | None) -> None:
-    there = Secured()
-    given: dict[str, Any] = {"ek": EK, "ak": AK} | keys
-    there.meter = SecureMeter(there.meter.inner, **given)
-    bench = secured_bench(there, pull=replace(PULL, counter=None))
-    bench.put(read_name())
-    await done(bench)
-    assert bench.ended()[0][1] is Outcome.FAILED
-    if code is not None:
-        assert bench.ended()[0][2] == code
-        assert [alarm.code for alarm in alarms(bench, AlarmKind.SECURITY)] == [code]
-
-
-async def test_nothing_is_sent_while_no_counters_can_be_reserved() -> None:
-    there = Secured(counted=0)
-    bench = secured_bench(there, pull=replace(PULL, counter=None))
-    bench.ledger.failing = [(OSError("away"), False)] * 3
-    bench.put(read_name())
-    for _ in range(30):
-        await bench.run(0.1)
-        await asyncio.to_thread(lambda: None)
-    assert (bench.network.connects, bench.ended()) == ([], [])
-    await bench.run(60)
-    await done(bench)
-    assert bench.ended() == [("j1", Outcome.DONE, "")]

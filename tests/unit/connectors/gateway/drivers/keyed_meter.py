@@ -36,7 +36,7 @@ class _Setup(GXDLMSSecuritySetup):  # type: ignore[misc]  # no type hints upstre
     def invoke(self, _: object, e: Any) -> None:
         e.error = ErrorCode.OK if e.index == 2 and self._take(e.parameters) else ErrorCode.OTHER_REASON
 
-    def applyKeys(self, *_: object) -> None:  # noqa: N802 — gurux' name
+    def applyKeys(self, *_: object) -> None:  # noqa: N802 - gurux' name
         return None
 
 

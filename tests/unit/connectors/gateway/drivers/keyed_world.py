@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from connectors.gateway import counting
 from connectors.gateway.addresses import Address
 from connectors.gateway.drivers.dlms import DlmsCall, DlmsDriver, DlmsTools
 from connectors.gateway.drivers.port import Found
 from connectors.gateway.errors import JobError
 from connectors.gateway.keystore import FileKeyStore, MeterKeys
-from connectors.gateway.reservations import Reservations
+from connectors.gateway.reservations import Counting, Reservations
 from connectors.gateway.session import LinkTerms, MeterLink
 from connectors.protocols.dlms.errors import DlmsError
 from connectors.protocols.dlms.objects.security_setup import KeyEvent, KeyState
@@ -214,3 +217,35 @@ def rotation(**parameters: str) -> Job:
 
 
 READ = Job(id="r", meter_id="m1", operation=Operation.READ_REGISTERS, objects=("1/0.0.96.1.0.255/2",))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "keys")
+
+
+@pytest.fixture(autouse=True)
+def used(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, int]]:
+    """Every counter under every key that was used in a test; none is twice."""
+    seen: set[tuple[str, int]] = set()
+    plain = Counting.next
+
+    def once(self: Counting) -> int:
+        value = plain(self)
+        assert (self.mark, value) not in seen
+        seen.add((self.mark, value))
+        return value
+
+    monkeypatch.setattr(counting.Counting, "next", once)
+    return seen
+
+
+def agree(world: World) -> bool:
+    """Whether store and meter have the same keys."""
+    return (world.held.ek, world.held.ak, world.held.kek) == (*world.meter.keys, world.meter.kek)
+
+
+def die(world: World, taken: bool) -> None:
+    """The keys have come to the meter, or were lost on the way; nobody hears more of it."""
+    world.meter.apply(taken=taken)
+    raise DiedError("in the meter")

@@ -84,7 +84,7 @@ class Bench:
             return answer
 
         services.written = written
-        services.handle = again  # type: ignore[method-assign]
+        services.handle = again  # type: ignore[method-assign]  # the test's own meter
         ids = iter(range(1, 1 << 20))
         self.access = MessageAccess(Client(Node(TITLE, HEAD_END), ids.__next__, lambda: b"\0\0\0\1"), 8, 4096)
 
@@ -149,7 +149,7 @@ async def test_who_may_not_any_more_sends_nothing() -> None:
 def refusing() -> Bench:
     bench = Bench()
     handle = bench.meter.services.handle
-    bench.meter.services.handle = lambda request: (  # type: ignore[method-assign]
+    bench.meter.services.handle = lambda request: (  # type: ignore[method-assign]  # the test's own meter
         responses.Refused(responses.ISC) if request.code == 0x40 else handle(request)
     )
     return bench

@@ -12,9 +12,9 @@ from connectors.gateway.drivers import dlms_profiles
 from connectors.protocols.dlms.profile import Profile
 from connectors.protocols.dlms.template import AlarmSpec, AlarmTable, PullTemplate, PushTemplate, Template
 from schemas.records import Alarm, AlarmKind, IntervalReadings, Operation, Outcome, RegisterReadings
+from tests.unit.connectors.gateway.bench import PROFILE, WIDER, Bench, column, job, profile, registered, row
 from tests.unit.connectors.gateway.meters import Network, ScriptedMeter
 from tests.unit.connectors.gateway.test_bad_meters import Theirs
-from tests.unit.connectors.gateway.test_worker import PROFILE, WIDER, Bench, column, job, profile, registered, row
 from tests.unit.connectors.protocols.dlms.gurux_meter import register as gurux_register
 from tests.unit.connectors.protocols.dlms.objects.gurux_objects import ObjectMeter
 from tests.unit.connectors.protocols.dlms.test_short_name_session import CLOCK, ENERGY, JDLMS, NAME

@@ -24,7 +24,7 @@ from schemas.records import Direction, Transport
 from streams.runtime.clock import ManualClock
 from tests.unit.connectors.gateway.builders import NOW, reading
 from tests.unit.connectors.protocols.dlms.gurux_meter import data
-from tests.unit.connectors.protocols.dlms.test_hdlc_link import HdlcMeter
+from tests.unit.connectors.protocols.dlms.hdlc_meter import HdlcMeter
 
 NAME = Attribute(1, "0.0.96.1.0.255", 2)
 VALUE = bytes(i % 251 for i in range(700))

@@ -5,7 +5,7 @@ import pytest
 from connectors.gateway.drivers.table import driver_of, drivers_of, protocol_of
 from connectors.gateway.errors import JobError
 from schemas.records import Meter, Operation, Outcome, Protocol
-from tests.unit.connectors.gateway.test_worker import Bench, job, registered
+from tests.unit.connectors.gateway.bench import Bench, job, registered
 
 
 async def test_a_meter_whose_protocol_nobody_speaks_is_told_as_such_and_not_bothered() -> None:

@@ -1,11 +1,10 @@
-"""The same split by quixstreams and by arroyo: from one topic to another, by the schema id, octets passed through, offsets
-committed only when the target has what came before. Stands alone, since their requirements and ours cannot be met at once:
+"""The split of `hes bench split` by quixstreams and by arroyo: from one topic to another, by the schema id, octets passed
+through, offsets committed only when the target has what came before. Stands alone, since their requirements and ours cannot
+be met at once; `split_peers` runs it in an environment of its own:
 
-    python -m venv peers && peers/bin/pip install quixstreams==3.28.1 sentry-arroyo==2.38.4
-    peers/bin/python pipeline_peers.py quixstreams HOST:PORT SOURCE TARGET RECORDS SCHEMA_ID
+    python split_by_peers.py quixstreams HOST:PORT SOURCE TARGET RECORDS SCHEMA_ID
 
-prints one JSON line: records, seconds from the first to the last, CPU seconds of the process. Ends with 3 where its package
-is not installed.
+prints one JSON line: records, seconds from the first to the last, CPU seconds of the process.
 """
 
 from __future__ import annotations
@@ -117,10 +116,7 @@ PEERS = {"quixstreams": by_quixstreams, "arroyo": by_arroyo}
 def main(argv: Sequence[str]) -> int:
     """The command."""
     peer, bootstrap, source, target, records, schema_id = argv
-    try:
-        figures = PEERS[peer](bootstrap, source, target, Gauge(int(records), int(schema_id)))
-    except ModuleNotFoundError:
-        return 3
+    figures = PEERS[peer](bootstrap, source, target, Gauge(int(records), int(schema_id)))
     sys.stdout.write(json.dumps(figures) + "\n")
     return 0
 

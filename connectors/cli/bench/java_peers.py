@@ -1,0 +1,52 @@
+"""Readers and meters that others wrote in Java (`tests/peers`): built with Maven, run beside ours."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from connectors.cli.failure import CommandError
+
+PEERS = Path(__file__).resolve().parents[3] / "tests" / "peers"
+_LOST = ("Could not transfer artifact", "offline")
+
+
+class AbsentError(CommandError):
+    """A peer cannot be built here: a tool is missing, or Maven cannot reach its repository."""
+
+
+def build(peer: str, say: Callable[[str], None] = lambda _: None) -> Path:
+    """The folder with a peer's classes and jars; built once for each version of its sources.
+
+    `AbsentError` where it cannot be built here, `CommandError` where it does not build.
+    """
+    sources_of = PEERS / peer
+    if not sources_of.is_dir():
+        raise AbsentError(f"{peer} as a peer needs tests/peers/{peer}: run this from a checkout of the sources")
+    for tool in ("java", "mvn"):
+        if shutil.which(tool) is None:
+            raise AbsentError(f"{tool} is not on the PATH: {peer} needs a JDK and Maven")
+    sources = sorted(path for path in sources_of.rglob("*") if path.suffix in {".xml", ".java"})
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hes" / "test-peers" / f"{peer}-{digest}"
+    if not (folder / "built").exists():
+        say(f"building {peer}, once")
+        command = ["mvn", "-q", "-B", f"-Dpeer.build={folder}", "compiler:compile", "dependency:copy-dependencies"]
+        done = subprocess.run(command, cwd=sources_of, capture_output=True, text=True, timeout=300, check=False)  # noqa: S603 - fixed words
+        said = done.stdout + done.stderr
+        if done.returncode and any(word in said for word in _LOST):
+            raise AbsentError(f"Maven cannot reach its repository, and {peer} is not in the local one")
+        if done.returncode:
+            raise CommandError(f"{peer} does not build: {said.strip()[-300:]}")
+        (folder / "built").touch()
+    return folder
+
+
+def command(folder: Path, main: str, *flags: str) -> list[str]:
+    """How to run a class of a peer that was built, its arguments to follow."""
+    classpath = os.pathsep.join((str(folder / "classes"), str(folder / "lib" / "*")))
+    return ["java", *flags, "-cp", classpath, main]
