@@ -55,7 +55,7 @@ def chosen(format: Format | None, on_terminal: Format = Format.TABLE) -> Format:
     return format or (on_terminal if sys.stdout.isatty() else Format.JSON)
 
 
-def emit(rows: Iterable[Mapping[str, Any]], format: Format | None, *, empty: str = "nothing to show") -> int:  # noqa: A002
+def emit(rows: Iterable[Mapping[str, Any]], format: Format | None, *, empty: str = "nothing to show") -> int:  # noqa: A002 - the option's name
     """Print rows; how many there were. JSON and text are printed as they come, a table when all are there."""
     if chosen(format) is Format.TABLE:
         return _table(list(rows), empty)

@@ -31,9 +31,11 @@ _KEYS = {
 """Columns to fields of `MeterKeys`. Symmetric keys are hex (C12's as `id=HEX`); private keys, public keys and certificates
 PEM or hex; a C12 user is `number:name`."""
 _SECRETS = (*_KEYS, "password")
+_OURS = ("updated_at", "firmware_at")
+"""Fields of a meter that no file states."""
 _ENUMS: dict[str, type[StrEnum]] = {"utility": UtilityKind, "protocol": Protocol, "network": Network, "state": MeterState}
 _MODEL = {item.name: item for item in fields(Meter)}
-_COLUMNS = sorted({*_MODEL, *_IDENTITIES, *_SECRETS, "secrets"} - {"identities", "updated_at"})
+_COLUMNS = sorted({*_MODEL, *_IDENTITIES, *_SECRETS, "secrets"} - {"identities", *_OURS})
 _CSV_COLUMNS = [name for name in _COLUMNS if name != "secrets"]
 _NAME = re.compile(r"[a-z][a-z _-]{0,40}")
 _SAMPLE = 64
@@ -134,13 +136,14 @@ def _row(number: int, entry: Mapping[str, Any]) -> Row | Wrong:
 
 
 def _meter(entry: Mapping[str, Any]) -> Meter:
-    unknown = [name for name in entry if name not in _COLUMNS and name not in ("identities", "updated_at")]
+    unknown = [name for name in entry if name not in _COLUMNS and name not in ("identities", *_OURS)]
     if unknown:
         shown = repr(unknown[0]) if _NAME.fullmatch(unknown[0]) else "one of its names"
         raise ValueError(f"{shown} is no field of a meter")
     if not str(entry.get("id") or "").strip():
         raise ValueError("has no id")
     values = {name: _value(name, entry[name]) for name in _MODEL if name in entry and name != "identities"}
+    values.pop("firmware_at", None)  # what a meter told is not a file's to state
     given = [_identity(kind, entry[name]) for name, kind in _IDENTITIES.items() if str(entry.get(name) or "").strip()]
     values["identities"] = tuple(dict.fromkeys(given + _listed(entry.get("identities") or [])))
     values.setdefault("protocol", Protocol.DLMS)

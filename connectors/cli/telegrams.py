@@ -7,6 +7,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,6 @@ def _conversations(name: str, data: bytes) -> Iterator[Capture]:
         import dpkt  # noqa: PLC0415 - an extra that only captures need
     except ModuleNotFoundError as error:
         raise CommandError("packet captures need dpkt", mend="install hes with the extra `local`") from error
-    from io import BytesIO  # noqa: PLC0415
 
     streams: dict[tuple[str, str], _Stream] = {}
     damage: Exception | None = None

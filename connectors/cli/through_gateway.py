@@ -26,7 +26,6 @@ from connectors.gateway.keystore import KeyStore, open_key_store
 from connectors.gateway.pipeline import Pipeline, Push
 from connectors.templates.c12_loader import load_c12_templates
 from connectors.templates.loader import load_templates
-from schemas.codec import Codec
 from schemas.records import Meter, Protocol
 from streams.runtime.clock import SystemClock
 from streams.runtime.dead_letters import DeadLetters
@@ -80,7 +79,7 @@ class Decoder:
         self._clock = SystemClock()
         keys, folder = _keys(given), _folder(given.gateway.templates_dir)
         self.meters = registry(given)
-        self._pipeline = Pipeline(_directory(self._codec, self.meters), keys, load_templates(folder))
+        self._pipeline = Pipeline(_directory(self.meters), keys, load_templates(folder))
         c12 = PushTools(
             self._pipeline,
             keys,
@@ -136,9 +135,9 @@ class Decoder:
         return conversation.feed(item.data, item.received_at) + conversation.close(item.received_at)
 
 
-def _directory(codec: Codec, meters: Mapping[str, Meter]) -> Directory:
-    directory = Directory(codec)
-    directory.apply([Change(meter_id, codec.encode(meter), meter) for meter_id, meter in meters.items()])
+def _directory(meters: Mapping[str, Meter]) -> Directory:
+    directory = Directory()
+    directory.apply([Change(meter_id, meter) for meter_id, meter in meters.items()])
     return directory
 
 

@@ -15,12 +15,13 @@ from connectors.cli.failure import unreachable, usage
 from schemas.codec import Codec, CodecError
 from schemas.records import Record
 from schemas.registry import RegistryError
-from streams.runtime.kafka import client_config, values_of
+from streams.runtime.kafka import client_config, is_fatal, values_of
 from streams.runtime.settings import Settings
 
 _T = TypeVar("_T")
 _FIRST_WORD_S = 5.0
 _PATIENCE_S = 10.0
+_WAIT_S = 0.2
 _SILENCE_S = 30.0
 _ELECTING = (KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
 """What a partition answers while it gets a leader; librdkafka calls neither retriable."""
@@ -118,7 +119,7 @@ def ends(admin: AdminClient, topics: Iterable[str]) -> dict[TopicPartition, int]
 
 
 def _once_led(ask: Callable[[], _T]) -> _T:
-    until = time.monotonic() + _PATIENCE_S
+    until = time.monotonic() + _SILENCE_S
     while True:
         try:
             return ask()
@@ -152,8 +153,14 @@ def _starts(consumer: Consumer, topic: str, parts: list[int], span: Span) -> lis
 
 def _follow(consumer: Consumer, span: Span) -> Iterator[Message]:
     while not span.ended():
-        messages, _ = values_of(consumer.consume(500, 0.2))
+        messages, _ = values_of(_come(consumer, 500))
         yield from messages
+
+
+def _come(consumer: Consumer, most: int) -> list[Message]:
+    """What has come, as soon as anything has: to ask for many at once is to wait for as many."""
+    first = consumer.poll(_WAIT_S)
+    return [] if first is None else [first, *consumer.consume(most - 1, 0)]
 
 
 def _from_broker(message: Message) -> bool:
@@ -165,7 +172,7 @@ def _until(consumer: Consumer, starts: list[TopicPartition], ends: dict[int, int
     open_parts = {part.partition for part in starts}
     heard = time.monotonic()
     while open_parts:
-        messages = consumer.consume(1_000, 0.2)
+        messages = _come(consumer, 1_000)
         if any(_from_broker(message) for message in messages):
             heard = time.monotonic()
         elif time.monotonic() - heard > _SILENCE_S:
@@ -176,7 +183,7 @@ def _until(consumer: Consumer, starts: list[TopicPartition], ends: dict[int, int
                 # Compaction may have left nothing up to the end, so the broker's own word counts, not the last offset seen.
                 if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the constant's public name
                     open_parts.discard(part)
-                elif error.fatal():
+                elif is_fatal(error):
                     raise KafkaException(error)
                 continue
             if part in open_parts and offset < ends[part] and (span.end_ms is None or message.timestamp()[1] < span.end_ms):

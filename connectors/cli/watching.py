@@ -37,7 +37,7 @@ class Watch:
             "fetch.wait.max.ms": 20,
         }
         # Made before anything is asked: its first words with Kafka take longer than all that follows.
-        self._publisher = Publisher(given.kafka, "hes-cli")
+        self._publisher = Publisher(given.kafka, "hes-cli", **{"linger.ms": 0})  # nothing comes that it could wait for
         self._consumer = Consumer(client_config(given.kafka) | config, logger=logging.getLogger("librdkafka"))
         try:
             self._consumer.assign([part for topic in topics for part in self._ends(topic)])

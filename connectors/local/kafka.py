@@ -74,7 +74,7 @@ def ready(ports: Ports) -> bool:
     if not answers(ports[PORT]):
         return False
     from confluent_kafka import KafkaException  # noqa: PLC0415 - loading librdkafka takes longer than the look at the port
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above
 
     quiet = logging.getLogger("connectors.local.kafka.client")
     quiet.propagate = False

@@ -13,6 +13,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from connectors.simulator.lengths import length, read_length
+
 IMAGE_TRANSFER = 18
 IMAGE_LN = "0.0.44.0.0.255"
 _INITIATE, _BLOCK, _VERIFY, _ACTIVATE = 1, 2, 3, 4
@@ -91,7 +93,7 @@ class ImageTransfer:
             packed = bytearray(-(-count // 8))
             for number, have in enumerate(self._have):
                 packed[number >> 3] |= have << (7 - (number & 7))
-            return b"\x04" + _length(count) + bytes(packed)
+            return b"\x04" + length(count) + bytes(packed)
         if index == 4:
             first = self._have.find(0)
             return b"\x06" + (count if first < 0 else first).to_bytes(4, "big")
@@ -105,7 +107,7 @@ class ImageTransfer:
         if self._settled() not in (_VERIFIED, _ACTIVATED):
             return b"\x01\x00"
         digest = bytes.fromhex(self.sha256)
-        name = b"\x09" + _length(len(self._identifier)) + self._identifier
+        name = b"\x09" + length(len(self._identifier)) + self._identifier
         return b"\x01\x01\x02\x03\x06" + self._size.to_bytes(4, "big") + name + b"\x09\x20" + digest
 
     def _settled(self) -> int:
@@ -171,7 +173,7 @@ def parameters(data: bytes) -> tuple[object, object]:
             found.append(int.from_bytes(data[at + 1 : at + 5], "big"))
             at += 5
         elif data[at] == 0x09:
-            size, start = _read_length(data, at + 1)
+            size, start = read_length(data, at + 1)
             at = start + size
             found.append(bytes(data[start:at]))
         else:
@@ -179,18 +181,3 @@ def parameters(data: bytes) -> tuple[object, object]:
     if at != len(data):
         raise ValueError("a parameter that is cut short")
     return found[0], found[1]
-
-
-def _read_length(data: bytes, at: int) -> tuple[int, int]:
-    first = data[at]
-    if first < 0x80:
-        return first, at + 1
-    count = first & 0x7F
-    return int.from_bytes(data[at + 1 : at + 1 + count], "big"), at + 1 + count
-
-
-def _length(size: int) -> bytes:
-    if size < 0x80:
-        return bytes((size,))
-    count = 1 if size < 0x100 else 2 if size < 0x10000 else 3
-    return bytes((0x80 | count,)) + size.to_bytes(count, "big")

@@ -15,6 +15,7 @@ from hmac import compare_digest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from connectors.simulator.image_transfer import IMAGE_LN, IMAGE_TRANSFER, ImageTransfer, parameters
+from connectors.simulator.lengths import length, read_length
 
 CONFORMANCE = bytes.fromhex("00101D")  # block transfer with get, get, set, selective access, action
 _PLAIN_CONTEXT, _CIPHERED_CONTEXT = 1, 3
@@ -54,7 +55,7 @@ class LoadMeter:
         self.counter += 1
         head = b"\x30" + self.counter.to_bytes(4, "big")
         sealed = self.engine.encrypt(self.title + head[1:], plain, b"\x30" + self.ak)
-        return _length(len(plain) + 5 + _TAG) + head + sealed[: len(plain) + _TAG]
+        return length(len(plain) + 5 + _TAG) + head + sealed[: len(plain) + _TAG]
 
     def gmac(self, title: bytes, counter: bytes, challenge: bytes) -> bytes:
         """SC || IC || tag over a challenge (IEC 62056-5-3, 9.2.7.4)."""
@@ -135,7 +136,7 @@ class LoadSession:
 
     def _opened(self, apdu: bytes, at: int) -> bytes:
         """The text of a ciphered APDU from the client, whose length is at `at`."""
-        size, at = _read_length(apdu, at)
+        size, at = read_length(apdu, at)
         if at + size != len(apdu) or apdu[at] != _BOTH:
             raise Refused(_DECIPHERING)
         meter, counter = self._meter, apdu[at + 1 : at + 5]
@@ -180,7 +181,7 @@ class LoadSession:
             return b"\xc4\x01" + invoke + bytes((1, _NO_LONG_GET))
         data = self._blocks[number - 1]
         last = bytes((number == len(self._blocks),))
-        return b"\xc4\x02" + invoke + last + number.to_bytes(4, "big") + b"\0" + _length(len(data)) + data
+        return b"\xc4\x02" + invoke + last + number.to_bytes(4, "big") + b"\0" + length(len(data)) + data
 
     def _prove(self, apdu: bytes, theirs: bytes, ours: bytes) -> bytes:
         """The last two passes of HLS: check what they make of our challenge, answer with what we make of theirs."""
@@ -206,28 +207,13 @@ def _aare(context: int, result: int, diagnostic: int, title: bytes, initiate: by
 
 
 def _fields(apdu: bytes) -> dict[int, bytes]:
-    size, at = _read_length(apdu, 1)
+    size, at = read_length(apdu, 1)
     fields = {}
     if at + size != len(apdu):
         raise ValueError("cut short")
     while at < len(apdu):
         tag = apdu[at]
-        size, start = _read_length(apdu, at + 1)
+        size, start = read_length(apdu, at + 1)
         at = start + size
         fields[tag] = apdu[start:at]
     return fields
-
-
-def _read_length(data: bytes, at: int) -> tuple[int, int]:
-    first = data[at]
-    if first < 0x80:
-        return first, at + 1
-    count = first & 0x7F
-    return int.from_bytes(data[at + 1 : at + 1 + count], "big"), at + 1 + count
-
-
-def _length(size: int) -> bytes:
-    if size < 0x80:
-        return bytes((size,))
-    count = 1 if size < 0x100 else 2
-    return bytes((0x80 | count,)) + size.to_bytes(count, "big")

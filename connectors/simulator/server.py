@@ -138,15 +138,15 @@ class MeterServer(GXDLMSServer):  # type: ignore[misc]  # gurux has no type hint
     def _nothing(self, *_: object) -> None:
         """What gurux announces and a meter need not know."""
 
-    notifyRead = onPreRead = onPostRead = onPreWrite = onPostWrite = onPostAction = _nothing  # noqa: N815
-    onPreGet = onPostGet = onConnected = onDisconnected = onInvalidConnection = _nothing  # noqa: N815
+    notifyRead = onPreRead = onPostRead = onPreWrite = onPostWrite = onPostAction = _nothing  # noqa: N815 - gurux' names
+    onPreGet = onPostGet = onConnected = onDisconnected = onInvalidConnection = _nothing  # noqa: N815 - gurux' names
 
 
 class _Transaction:
     """The fields of gurux's GXDLMSLongTransaction that are used."""
 
     data: object
-    setData: Callable[[object], None]  # noqa: N815 - gurux's name
+    setData: Callable[[object], None]  # noqa: N815 - gurux' names - gurux's name
 
 
 class _Event:
@@ -157,7 +157,7 @@ class _Event:
     selector: int
     parameters: list[object]
     handled: bool
-    byteArray: bool  # noqa: N815 - gurux's name
+    byteArray: bool  # noqa: N815 - gurux' names - gurux's name
     value: bytes
     error: ErrorCode
 

@@ -49,7 +49,7 @@ class TemplateError(ValueError):
         super().__init__(f"{path}{f':{line}' if line else ''}: {problem}{mend}")
 
 
-class Bad(Exception):  # noqa: N818 — never leaves this package
+class Bad(Exception):  # noqa: N818 - never leaves this package
     """A value that is not right, before its place in the file is known."""
 
     def __init__(self, problem: str, nearest: tuple[str, Iterable[str]] | None = None) -> None:

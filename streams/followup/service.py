@@ -119,8 +119,6 @@ class FollowUp:
         own = self._runtime.settings.followup
         messages, errors = values_of(self._consumer.consume(own.batch_records, own.poll_s))
         for error in errors:
-            if error.fatal():
-                raise FatalError(f"the consumer can go on no more: {error.str()}")
             self._log.warning("kafka", reason=error.str(), code=error.name())
         self._follower.check()
         if self._core is None:

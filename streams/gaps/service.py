@@ -19,9 +19,9 @@ from schemas.records import CommandAck, IntervalReadings, MeterGaps, Record, Sch
 from schemas.registry import RegistryError
 from streams.gaps.agenda import Agenda, Output
 from streams.runtime import metrics, service
-from streams.runtime.errors import FatalError, TemporaryError
+from streams.runtime.errors import TemporaryError
 from streams.runtime.follow import Follower, read_records
-from streams.runtime.kafka import new_consumer, values_of
+from streams.runtime.kafka import hear_again, is_fatal, new_consumer, values_of
 from streams.runtime.meters import MeterDirectory, MetersFollower
 from streams.runtime.service import Runtime
 from streams.runtime.settings import Settings
@@ -91,8 +91,6 @@ class GapFinder:
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the constant's public name
                 self._at_end.add(where)  # each time that it is reached
         for failure in errors:
-            if failure.fatal():
-                raise FatalError(f"the consumer can go on no more: {failure.str()}")
             self._log.warning("kafka", reason=failure.str(), code=failure.name())
         for follower in self._followers:
             follower.check()
@@ -113,7 +111,9 @@ class GapFinder:
                 if self._runtime.stopping.is_set():
                     return
                 self._consumer.pause(self._consumer.assignment())
-                early, _ = values_of(self._consumer.consume(1, _BACKOFF_S))
+                early, failures = values_of(self._consumer.consume(1, _BACKOFF_S))
+                for failure in failures:
+                    self._log.warning("kafka", reason=failure.str(), code=failure.name())
                 for message in early:
                     self._consumer.seek(
                         TopicPartition(message.topic() or "", message.partition() or 0, message.offset() or 0)
@@ -244,7 +244,7 @@ class GapFinder:
                 records.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the constant's public name
                 behind.discard(message.partition() or 0)
-            elif error.fatal() or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            elif is_fatal(error) or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise KafkaException(error)
         now = self._runtime.clock.now_ms()
         for key, record, message in read_records(self._runtime, records):
@@ -280,7 +280,8 @@ class GapFinder:
             if isinstance(known, Tick | Schedule) or (known is None and message.topic() == SCHEDULES):
                 self._told.put((key, known))
 
-    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        hear_again(consumer, partitions)
         self._ours |= {each.partition for each in partitions}
         self._log.info("partitions-assigned", partitions=len(self._ours))
 

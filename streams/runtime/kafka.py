@@ -89,7 +89,7 @@ class Publisher:
                 "client.id": client_id,
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
-                "linger.ms": settings.linger_ms,
+                "linger.ms": 5,
                 "compression.type": "lz4",
                 "batch.size": 1_000_000,
                 "queue.buffering.max.messages": 200_000,

@@ -45,9 +45,6 @@ class Kafka(BaseModel):
     )
     session_timeout_s: float = 10.0
     delivery_timeout_s: float = 30.0
-    linger_ms: float = Field(
-        5.0, ge=0, le=1_000, description="records wait so long for others; 50 spares the broker where nobody waits for them"
-    )
 
 
 class Registry(BaseModel):

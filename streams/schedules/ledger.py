@@ -17,7 +17,7 @@ from schemas.codec import CodecError
 from schemas.records import PlanSlice, Record, Tick
 from streams.runtime import metrics
 from streams.runtime.errors import DeliveryError, FatalError
-from streams.runtime.kafka import client_config, new_consumer
+from streams.runtime.kafka import client_config, is_fatal, new_consumer
 from streams.runtime.service import Runtime
 from streams.runtime.tracing import headers_of
 from streams.schedules.core import PLANS, TICKS, Core, Output
@@ -102,7 +102,7 @@ class Ledger:
 
     def _abort(self, producer: Producer, error: KafkaException) -> None:
         cause = error.args[0]
-        if isinstance(cause, KafkaError) and (cause.fatal() or cause.code() in _FENCED):
+        if isinstance(cause, KafkaError) and (is_fatal(cause) or cause.code() in _FENCED):
             raise FatalError(f"another process has taken the planning over: {cause.str()}") from error
         try:
             producer.abort_transaction(_PATIENCE_S)
@@ -126,7 +126,7 @@ class Ledger:
                         self._note(core, message)
                     elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the constant's public name
                         behind.discard(message.topic() or "")
-                    elif error.fatal() or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    elif is_fatal(error) or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                         raise KafkaException(error)
                 now = self._runtime.clock.monotonic()
                 if messages:

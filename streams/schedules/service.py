@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from schemas.records import Network, Schedule
 from streams.runtime import metrics, service
-from streams.runtime.errors import FatalError, TemporaryError
+from streams.runtime.errors import TemporaryError
 from streams.runtime.follow import Follower, read_records
 from streams.runtime.kafka import new_consumer, values_of
 from streams.runtime.meters import MeterDirectory, MetersFollower
@@ -69,8 +69,6 @@ class Planner:
         self._runtime.health.progress()
         _, errors = values_of(self._consumer.consume(1, self._runtime.settings.schedules.poll_s))
         for error in errors:
-            if error.fatal():
-                raise FatalError(f"the consumer can go on no more: {error.str()}")
             self._log.warning("kafka", reason=error.str(), code=error.name())
         for follower in followers:
             follower.check()

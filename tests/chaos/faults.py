@@ -15,6 +15,7 @@ from pathlib import Path
 
 from connectors.cli.demo.stage import Child, Stage
 from connectors.local import process
+from connectors.local.errors import LocalError
 from connectors.local.home import load_state
 from connectors.local.stack import LocalStack
 
@@ -30,6 +31,8 @@ SESSION_S = 6.0
 STUCK_S = 20.0
 """Without progress for so long a service is stuck, and is killed."""
 _JOIN_S, _FULL_S, _SLOW_S = 6.0, 3.0, 6.0
+_STARTS = 4
+_JOINED_WITHIN_S = 60.0
 _DISK = 1_500_000_000
 
 
@@ -68,6 +71,8 @@ class Chaos:
     faults: list[Fault]
     every_s: float
     say: Callable[[str], None]
+    beside: Sequence[str] = BESIDE
+    """Services to be brought in beside the demo's own."""
     done: Counter[str] = field(default_factory=Counter)
     restarted: Counter[str] = field(default_factory=Counter)
     """Services that ended themselves, or did not get on, and were started again."""
@@ -76,6 +81,8 @@ class Chaos:
     _paused: set[int] = field(default_factory=set)
     _heal: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     _guests: int = 0
+    _guests_in: list[tuple[Child, float, Callable[[], None]]] = field(default_factory=list)
+    """Workers that are joining: who leaves before it has joined is no fault at all."""
 
     def between(self, passed: float) -> None:
         """Heal what is due, start again what ended or is stuck, as an orchestrator does, then do the next fault."""
@@ -86,6 +93,9 @@ class Chaos:
             self._bring_in_the_others()
         if passed >= self._look_s:
             self._look_s = passed + 1.0
+            for guest in [guest for guest in self._guests_in if guest[0].get("/health/ready") or guest[1] <= passed]:
+                self._guests_in.remove(guest)
+                self._heal.append((passed + _JOIN_S, guest[2]))
             self._orchestrate()
         if self.faults and passed >= self._next_s:
             fault = self.faults.pop(0)
@@ -97,7 +107,7 @@ class Chaos:
     @property
     def over(self) -> bool:
         """Whether all was done and healed."""
-        return not self.faults and not self._heal
+        return not self.faults and not self._heal and not self._guests_in
 
     def _do(self, fault: Fault, passed: float) -> None:
         child = self.stage.services.get(fault.target)
@@ -144,7 +154,7 @@ class Chaos:
             return  # another fault ended it meanwhile
 
     def _bring_in_the_others(self) -> None:
-        for name in BESIDE:
+        for name in self.beside:
             self.stage.services[name] = self.stage.new_service(name, {})
             self.stage.services[name].start()
 
@@ -159,7 +169,7 @@ class Chaos:
             if child.running is not None:
                 process.stop([child.running], grace_s=30.0)
 
-        self._heal.append((passed + _JOIN_S, leave))
+        self._guests_in.append((child, passed + _JOINED_WITHIN_S, leave))
 
     def _kill_part(self, part: str) -> None:
         running = load_state(self.stage.home).processes[part]
@@ -167,7 +177,16 @@ class Chaos:
         self._start_parts()
 
     def _start_parts(self) -> None:
-        LocalStack(self.stage.home.root).up()
+        """Start what has ended; again where it does not answer in time, on a machine that has other things to do."""
+        for left in reversed(range(_STARTS)):
+            try:
+                LocalStack(self.stage.home.root).up()
+            except LocalError as error:
+                self.say(f"          {error}")
+                if not left:
+                    raise
+            else:
+                return
 
     def _free(self, ballast: Path) -> None:
         ballast.unlink()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from connectors.cli.bench import gateway_c1222
 from connectors.cli.bench.gateway import Options, run
-from connectors.cli.failure import CommandError
+from tests.integration.java_peer import peer_or_skip
 
 pytestmark = pytest.mark.integration
 
@@ -24,16 +22,9 @@ def test_every_session_brings_what_the_meter_holds(auth: str, block: int) -> Non
 @pytest.mark.parametrize("auth", ["none", "low", "gmac"])
 def test_jdlms_reads_the_same_fleet(auth: str) -> None:
     """It shares no line with us: the fleet's octets, ciphering and truth stand up to somebody else's reader."""
-    for tool in ("java", "mvn"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is absent: jDLMS needs a JDK and Maven")
     said: list[str] = []
-    try:
+    with peer_or_skip():
         ours, theirs = run(Options(sessions=40, concurrency=4, auth=auth, meters=5, peer="jdlms"), said.append)
-    except CommandError as error:
-        if "Could not transfer artifact" in str(error) or "offline" in str(error):
-            pytest.skip("Maven cannot reach its repository, and jDLMS is not in the local one")
-        raise
     assert (ours["failed"], theirs["failed"]) == (0, 0), said
     assert theirs["sessions"] == 1000
 

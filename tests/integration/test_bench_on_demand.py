@@ -1,4 +1,4 @@
-"""`hes bench on-demand`, small: real services on a real Kafka, every read DONE, each stage told."""
+"""`hes bench on-demand`, small: real services on a real Kafka, every read DONE, each stage and process told."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import pytest
 
 from connectors.cli import context
 from connectors.cli.bench import on_demand
+from connectors.cli.bench.on_demand_reads import STAGES, WAYS
 from connectors.local.home import Home
 from connectors.local.stack import Endpoints, LocalStack
 from streams.runtime.settings import Settings
 from tests.integration.gateway_bench import GatewayProcess, open_cluster
 
-pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -27,13 +28,17 @@ def place(stack: LocalStack, endpoints: Endpoints, tmp_path: Path) -> tuple[Sett
     return given.model_copy(update={"kafka": kafka, "gateway": given.gateway.model_copy(update=files)}), stack.home
 
 
-def test_reads_are_done_alone_and_beside_bulk_jobs_and_each_stage_is_told(place: tuple[Settings, Home]) -> None:
-    options = on_demand.Options(reads=5, every_s=0.0, load=20, meters=20)
+def test_reads_are_done_alone_and_beside_scheduled_ones_and_each_stage_is_told(place: tuple[Settings, Home]) -> None:
+    options = on_demand.Options(beside=(0, 20), seconds=2.0, warm_up_s=1.0, every_s=0.4, patience_s=90.0, meters=20)
     rows = list(on_demand.run_on(*place, options, lambda _: None))
-    stages = ["acknowledged", "reading there", *on_demand.STAGES]
-    assert [(row["turn"], row["stage"]) for row in rows] == [
-        (turn, stage) for turn in ("alone", "under load") for stage in stages
-    ]
-    assert {(row["reads"], row["failed"]) for row in rows} == {(5, 0)}
-    for row in rows:
-        assert row["p50_ms"] <= row["p99_ms"] <= row["max_ms"]  # type: ignore[operator]  # numbers, where there were reads
+    waits = ["acknowledged", "reading there", *(f"acknowledged, {way}" for way in WAYS)]
+    told = [row for row in rows if "cpu_s" not in row]
+    assert [(row["beside"], row["what"]) for row in told] == [(rate, what) for rate in (0, 20) for what in (*waits, *STAGES)]
+    assert {(row["what"] in waits[2:], row["reads"]) for row in told} == {(False, 5), (True, 3), (True, 2)}
+    for row in told:
+        assert row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"] <= row["max_ms"]  # type: ignore[operator]  # numbers, where there were reads
+    alone, beside = ({row["kept"] for row in told if row["beside"] == rate} for rate in (0, 20))
+    assert alone == {0}
+    assert all(kept > 0 for kept in beside)  # type: ignore[operator]  # a number
+    processes = {row["what"] for row in rows if "cpu_s" in row}
+    assert processes >= {"CPU: gateway", "CPU: split", "CPU: commands", "CPU: kafka", "CPU: meters", "CPU: bench"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from connectors.local.home import Home
 from connectors.local.stack import Endpoints, LocalStack
 from streams.runtime.settings import Settings
 from tests.integration.gateway_bench import GatewayProcess, open_cluster
+from tests.integration.java_peer import peer_or_skip
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -57,15 +57,8 @@ def test_jobs_end_on_kafka_with_what_the_meters_hold(
 
 @pytest.mark.long
 def test_jdlms_reads_the_same_fleet_in_the_same_run(place: tuple[Settings, Home], said: list[str]) -> None:
-    for tool in ("java", "mvn"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is absent: jDLMS needs a JDK and Maven")
-    try:
+    with peer_or_skip():
         ours, theirs = rows_of(worker.run_on(*place, worker.Options(20, 20, "gmac", 20, "jdlms"), said.append))
-    except CommandError as error:
-        if "Could not transfer artifact" in str(error) or "offline" in str(error):
-            pytest.skip("Maven cannot reach its repository, and jDLMS is not in the local one")
-        raise
     assert (ours["failed"], ours["wrong"], theirs["failed"]) == (0, 0, 0), said
     assert ours["times_jdlms_per_cpu_s"] == pytest.approx(theirs["cpu_ms_a_job"] / ours["cpu_ms_a_job"], rel=0.02)
 

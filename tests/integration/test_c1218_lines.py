@@ -65,7 +65,7 @@ class Client(asyncio.Protocol):
         for answer in received.apdus:
             self.answers.put_nowait(answer)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — its signature
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - its signature
         self.answers.put_nowait(CLOSED)
 
     def write(self, octets: bytes) -> None:
@@ -203,7 +203,7 @@ async def test_a_port_that_is_unplugged() -> None:
 async def test_ports_that_are_none(tmp_path: os.PathLike[str], path: str, rate: int, code: str, says: str) -> None:
     name = path.format(folder=tmp_path)
     if name.endswith("file"):
-        with open(name, "wb"):  # noqa: ASYNC230, PTH123 — an empty file
+        with open(name, "wb"):  # noqa: ASYNC230, PTH123 - an empty file
             pass
     with pytest.raises(JobError, match=says) as raised:
         await open_serial(name, rate, Client)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from schemas.records import Identity, IdentityKind, Meter, MeterState, Operation, Protocol
+from tests.integration.c12_rig import held, simulated
 from tests.integration.commands_scene import WAY, S, Scene
 from tests.integration.gateway_bench import open_cluster
-from tests.integration.test_gateway_c12 import held, simulated
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

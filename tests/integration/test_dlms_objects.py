@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
@@ -41,7 +39,8 @@ from connectors.protocols.dlms.objects.security_setup import (
 )
 from connectors.protocols.dlms.objects.steps import Pause, run_steps
 from connectors.protocols.dlms.security import Channel, MemoryCounter
-from tests.integration.test_dlms_peers import PASSWORD, READER, Line, Secured, build, free_port
+from tests.integration.java_peer import jdlms
+from tests.integration.test_dlms_peers import PASSWORD, READER, Line, Secured
 
 pytestmark = pytest.mark.integration
 
@@ -58,21 +57,8 @@ IMAGE = Image(b"FW-3.0", FIRMWARE, hashlib.sha256(FIRMWARE).digest())
 @pytest.fixture
 def port() -> Iterator[int]:
     """A meter of its own for each test: they change it."""
-    folder, port = build(), free_port()
-    classpath = os.pathsep.join((str(folder / "classes"), str(folder / "lib" / "*")))
-    command = ["java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath, "peer.Objects", str(port)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as meter:
-        try:
-            assert meter.stdout is not None
-            assert meter.stdout.readline() == b"ready\n"
-            yield port
-        finally:
-            assert meter.stdin is not None
-            meter.stdin.close()
-            try:
-                meter.wait(10)
-            except subprocess.TimeoutExpired:
-                meter.kill()
+    with jdlms("peer.Objects") as port:
+        yield port
 
 
 @pytest.fixture

@@ -5,13 +5,8 @@ Needs a JDK and Maven; `tests/peers/jdlms` says what the meter holds.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Self, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -26,13 +21,13 @@ from connectors.protocols.dlms.errors import CipherError, PeerError
 from connectors.protocols.dlms.framing.wrapper import Deframer, pack
 from connectors.protocols.dlms.get import Attribute, ByEntry, get
 from connectors.protocols.dlms.hls import Hls, Mechanism
-from connectors.protocols.dlms.profile import ProfileShape, Rules
+from connectors.protocols.dlms.profile_shape import ProfileShape, Rules
 from connectors.protocols.dlms.security import Channel, MemoryCounter, secured
+from tests.integration.java_peer import jdlms
 
 pytestmark = pytest.mark.integration
 
 T = TypeVar("T")
-PROJECT = Path(__file__).resolve().parents[1] / "peers" / "jdlms"
 OSLO = ZoneInfo("Europe/Oslo")
 QUARTER = 900_000
 DAY = 1668121200000  # 2022-11-11T00:00+01:00
@@ -41,50 +36,10 @@ PUBLIC, READER = 16, 1
 PASSWORD = b"Passw0rd"
 
 
-def build() -> Path:
-    """The folder with the peer's classes and jars; built once for each version of its sources."""
-    for tool in ("java", "mvn"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is absent: jDLMS needs a JDK and Maven")
-    sources = sorted(path for path in PROJECT.rglob("*") if path.suffix in {".xml", ".java"})
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "hes" / "test-peers" / f"jdlms-{digest}"
-    if not (folder / "built").exists():
-        command = ["mvn", "-q", "-B", f"-Dpeer.build={folder}", "compiler:compile", "dependency:copy-dependencies"]
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode:
-            if "Could not transfer artifact" in done.stdout + done.stderr or "offline" in done.stdout + done.stderr:
-                pytest.skip("Maven cannot reach its repository, and jDLMS is not in the local one")
-            pytest.fail(f"the jDLMS peer does not build:\n{done.stdout}{done.stderr}")
-        (folder / "built").touch()
-    return folder
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    folder, port = build(), free_port()
-    classpath = os.pathsep.join((str(folder / "classes"), str(folder / "lib" / "*")))
-    command = ["java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath, "peer.Meter", str(port)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as meter:
-        try:
-            assert meter.stdout is not None
-            assert meter.stdout.readline() == b"ready\n"
-            yield port
-        finally:
-            assert meter.stdin is not None
-            meter.stdin.close()
-            try:
-                meter.wait(10)
-            except subprocess.TimeoutExpired:
-                meter.kill()
+    with jdlms("peer.Meter") as port:
+        yield port
 
 
 class Line:

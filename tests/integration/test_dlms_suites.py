@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ from connectors.protocols.dlms.template import PullTemplate
 from schemas.records import Identity, IdentityKind, Meter
 from tests.integration import gurux_peer
 from tests.integration.gurux_peer import ENERGY, LONG, SERIAL, TITLE, Peer
-from tests.integration.test_dlms_peers import build, free_port
+from tests.integration.java_peer import jdlms
 from tests.unit.connectors.gateway.builders import FakeKeys
 
 pytestmark = pytest.mark.integration
@@ -165,33 +163,17 @@ def test_a_meter_with_another_signing_key_is_not_believed(peer: Peer) -> None:
 # -- jDLMS: short names, and a change of keys ----------------------------------------------------------------------------
 
 
-def java(main: str) -> Iterator[int]:
-    folder, port = build(), free_port()
-    classpath = os.pathsep.join((str(folder / "classes"), str(folder / "lib" / "*")))
-    command = ["java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath, main, str(port)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as meter:
-        try:
-            assert meter.stdout is not None
-            assert meter.stdout.readline() == b"ready\n"
-            yield port
-        finally:
-            assert meter.stdin is not None
-            meter.stdin.close()
-            try:
-                meter.wait(10)
-            except subprocess.TimeoutExpired:
-                meter.kill()
-
-
 @pytest.fixture(scope="module")
 def short_names() -> Iterator[int]:
-    yield from java("peer.ShortNames")
+    with jdlms("peer.ShortNames") as port:
+        yield port
 
 
 @pytest.fixture
 def objects() -> Iterator[int]:
     """A meter of its own for each test: they change its keys."""
-    yield from java("peer.Objects")
+    with jdlms("peer.Objects") as port:
+        yield port
 
 
 @pytest.mark.parametrize(("client", "auth"), [(16, "none"), (1, "low")], ids=["none", "low"])

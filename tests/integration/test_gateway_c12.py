@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
-import signal
 import socket
-import subprocess
-import sys
-import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from connectors.gateway.keystore import MeterKeys
-from connectors.protocols.c12 import acse, c1221, responses
+from connectors.protocols.c12 import responses
 from connectors.protocols.c12.c1222_security import Opened, Policy, open_
 from connectors.protocols.c12.c1222_segments import cut
 from connectors.protocols.c12.c1222_services import END_DEVICE, Register, Registered, decode_response
 from connectors.protocols.c12.epsem import Mode, Respond
-from connectors.protocols.c12.requests import Identify, WriteFull, WriteOffset
+from connectors.protocols.c12.requests import WriteFull
 from connectors.protocols.c12.responses import Refused
-from connectors.protocols.c12.titles import ApTitle, title
-from connectors.protocols.dlms.meter_keys import READERS
+from connectors.protocols.c12.titles import title
 from connectors.simulator.c12.psem_server import PsemServer
 from connectors.simulator.c12.psem_server import Settings as PsemSettings
 from connectors.simulator.c12.psem_tables import OctetTables
@@ -39,22 +30,35 @@ from schemas.records import (
     Identity,
     IdentityKind,
     IntervalReadings,
-    Job,
     JobResult,
     Meter,
     MeterState,
     Operation,
     Outcome,
-    Priority,
     Protocol,
     RegisterReadings,
     SessionFrames,
     Severity,
 )
-from tests.integration.c12_sockets import Lines, MessagesOnTcp, MessagesOnUdp
+from tests.integration.c12_cases import ALARMING, STRANGE, UNASKED, WRONG, meter_of, spoiled
+from tests.integration.c12_rig import (
+    DES,
+    METERS,
+    OTHER_RING,
+    RING,
+    RUN,
+    TEMPLATES,
+    TOPICS,
+    Rig,
+    held,
+    job,
+    named,
+    own,
+    simulated,
+)
+from tests.integration.c12_sockets import Lines, MessagesOnUdp
 from tests.integration.gateway_bench import PATIENCE_S, Cluster, GatewayProcess, Tap, open_cluster
 from tests.unit.connectors.gateway.drivers.c12_meter import (
-    EVENTS,
     KEY,
     KEY_ID,
     PASSWORD,
@@ -62,115 +66,16 @@ from tests.unit.connectors.gateway.drivers.c12_meter import (
     MessageMeter,
     Services,
     event,
-    overlaid,
     rows,
     tables,
 )
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-RUN = uuid.uuid4().int % 1_000_000_000
-TOPICS = ("hes.meters", "hes.frames", "hes.events.urgent", "hes.events.bulk", "hes.dead-letters")
-ASSUMED = "\n".join(f"  {number}: {tables()[number].hex()}" for number in (0, 71))
-TEMPLATES = {
-    "trusted": "extends: generic\nmessages: {trust_clear: true}",
-    "sealed": f"extends: generic\nlogon: {{c1222: NONE}}\nmessages: {{mode: CIPHERED, key_id: {KEY_ID}}}",
-    "signed": f"extends: generic\nlogon: {{c1222: MESSAGE}}\nmessages: {{mode: AUTHENTICATED, key_id: {KEY_ID}}}\n"
-    f"assumed:\n{ASSUMED}",
-    "modem": "extends: generic\nlogon: {proof: DES}\nline: {c1221: true}",
-}
-RING = bytes((KEY_ID,)) + KEY
-OTHER_RING = bytes((KEY_ID,)) + KEY[::-1]
-SENT = itertools.count(RUN % 100_000, 1_000)
-DES = c1221.Key(1, bytes.fromhex("0123456789ABCDEF"))
-
-
-def own(number: int) -> ApTitle:
-    """A title of this run."""
-    return title(f"2.16.124.113620.1.22.0.{RUN}.{number}")
-
-
-def named(number: int, **more: Any) -> Meter:
-    """A registered C12.22 meter of this run."""
-    identity = Identity(IdentityKind.AP_TITLE, own(number).text)
-    given: dict[str, Any] = {
-        "id": f"c12-{number}-{RUN}", "identities": (identity,), "protocol": Protocol.C1222, "state": MeterState.NORMAL,
-        "key_ref": f"c12-{number}-{RUN}", "time_zone": "UTC", "segment": f"s{number}",
-    }  # fmt: skip
-    return Meter(**(given | more))
-
-
-@dataclass
-class Rig:
-    """The gateway, and meters that run."""
-
-    cluster: Cluster
-    gateway: GatewayProcess
-    tap: Tap
-    lines: Lines
-    fleet: list[dict[str, Any]]
-    """The shipment of simulated meters."""
-    ends: list[Callable[[], None]] = field(default_factory=list)
-    numbers: Iterator[int] = field(default_factory=lambda: iter(range(100, 10_000)))
-
-    def ports(self) -> dict[str, int]:
-        """Where C12.22 meters register."""
-        line = next(line for line in self.gateway.log if line.get("event") == "listening" and line["protocol"] == "C1222")
-        return {name: int(line[name]) for name in ("tcp_port", "udp_port")}
-
-    def keep(self, *meters: Meter) -> None:
-        """Have the gateway know meters: it has read them when it answers for one of them."""
-        self.cluster.put_meters(meters)
-
-    def on_tcp(self, meter: MessageMeter, **more: Any) -> Meter:
-        """A C12.22 meter on TCP, registered."""
-        served = MessagesOnTcp(meter)
-        self.ends.append(served.close)
-        return self._registered(meter, f"c1222://127.0.0.1:{served.port}", **more)
-
-    def on_udp(self, meter: MessageMeter, **more: Any) -> Meter:
-        """Likewise on UDP, where every third datagram is lost."""
-        served = MessagesOnUdp(meter, lose=lambda number: number % 3 == 0)
-        self.ends.append(served.close)
-        return self._registered(meter, f"c1222+udp://127.0.0.1:{served.port}", **more)
-
-    def _registered(self, meter: MessageMeter, endpoint: str, **more: Any) -> Meter:
-        number = next(self.numbers)
-        meter.own = own(number)
-        return named(number, endpoint=endpoint, **more)
-
-    def run(self, *jobs: Job) -> list[JobResult]:
-        """The results of jobs."""
-        self.cluster.put_jobs(jobs, "hes.jobs.urgent")
-        wanted = [job.id for job in jobs]
-        self.tap.until(lambda: {item.job_id for item in self.tap.of(JobResult)} >= set(wanted), f"results of {wanted}")
-        known = {item.job_id: item for item in self.tap.of(JobResult)}
-        return [known[name] for name in wanted]
-
-    def written(self) -> set[str]:
-        """Ids of what was read."""
-        return {item.id for _, item in self.tap.seen if isinstance(item, IntervalReadings | RegisterReadings | Alarm)}
-
-    def rows_of(self, meter: Meter) -> None:
-        """Wait until rows of a meter are written."""
-        self.tap.until(lambda: any(item.meter_id == meter.id for item in self.tap.of(IntervalReadings)), "rows")
-
-    def alarms(self, meter_id: str) -> list[Alarm]:
-        return [alarm for alarm in self.tap.of(Alarm) if alarm.meter_id == meter_id]
-
 
 @pytest.fixture(scope="module")
 def cluster(kafka: str, registry_url: str) -> Cluster:
     return open_cluster(kafka, registry_url)
-
-
-METERS = [
-    named(1, template="trusted", model="never read"),
-    named(2, template="sealed"),
-    named(3, template="signed"),
-    named(4),
-    named(5, identities=(Identity(IdentityKind.SERIAL, f"1.3.6.1.4.1.33507.{RUN}.5"),), template="signed"),
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -204,37 +109,6 @@ def rig(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield rig
         for end in rig.ends:
             end()
-
-
-@contextmanager
-def simulated(home: Path, seed: int) -> Iterator[list[dict[str, Any]]]:
-    """A fleet that runs; its shipment. Meters of one seed have one id: each file that registers some takes its own seed."""
-    given = ("--meters", "6", "--c12-share", "1", "--seed", str(seed), "--drift-share", "0", "--profile-days", "3")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "connectors.simulator", "--home", str(home), *given], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["ready"]
-        yield [json.loads(line) for line in (home / "meters.jsonl").read_text().splitlines()]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE_S)
-
-
-def held(row: dict[str, Any]) -> MeterKeys:
-    secrets = row["secrets"]
-    return MeterKeys(
-        eax=READERS["eax"](secrets["eax_keys"]) if "eax_keys" in secrets else None,
-        password=secrets["password"].encode() if "password" in secrets else None,
-        meter=row["id"],
-    )
-
-
-def job(meter: Meter, operation: Operation = Operation.READ_REGISTERS, name: str = "j", **more: Any) -> Job:
-    now = int(time.time() * 1000)
-    given: dict[str, Any] = {"priority": Priority.ON_DEMAND, "issued_at": now, "deadline": now + 60_000}
-    return Job(id=f"{name}-{meter.id}-{operation.value}", meter_id=meter.id, operation=operation, **(given | more))
 
 
 def stored(readings: list[IntervalReadings]) -> list[tuple[int, int, int]]:
@@ -288,40 +162,6 @@ def test_meters_are_read_over_tcp_and_udp_in_every_security_mode(rig: Rig) -> No
     frames = [frame.data for item in rig.tap.of(SessionFrames) if item.meter_id == meters[2].id for frame in item.frames]
     assert frames
     assert not [data for data in frames if PASSWORD in data]
-
-
-def spoiled(mode: Mode, spoil: Callable[[bytes], list[bytes]], **more: Any) -> MessageMeter:
-    return MessageMeter(mode=mode, spoil=spoil, **more)
-
-
-def in_clear(message: bytes) -> list[bytes]:
-    """The answer of somebody without the key."""
-    apdu = acse.decode(message)
-    return [acse.encode(acse.Apdu(apdu.called, apdu.calling, 1, apdu.called_invocation, information=b"\x80\x01\0"))]
-
-
-SMALL = Services(octets=overlaid(tables(), t23=bytes(5)))
-LONG = Services(octets=overlaid(tables(), t23=bytes(99)))
-
-WRONG: dict[str, tuple[Callable[[], MessageMeter], dict[str, Any], str]] = {
-    "our-key-is-another": (lambda: MessageMeter(mode=Mode.CIPHERED), {"template": "sealed", "key_ref": "other"},
-                           "c1222-policy"),
-    "mac-altered": (lambda: spoiled(Mode.CIPHERED, lambda m: [m[:-1] + bytes((m[-1] ^ 1,))]),
-                    {"template": "sealed", "key_ref": "ring"}, "c1222-authentication"),
-    "answer-in-clear": (lambda: spoiled(Mode.CIPHERED, in_clear), {"template": "sealed", "key_ref": "ring"}, "c1222-policy"),
-    "vector-again": (lambda: MessageMeter(mode=Mode.CIPHERED, stuck=True), {"template": "sealed", "key_ref": "ring"},
-                     "c1222-replay"),
-    "no-key": (MessageMeter, {"template": "sealed", "key_ref": "nobody"}, "key-missing"),
-    "table-refused": (lambda: MessageMeter(Services(refuse={23: responses.ISC})), {}, "psem-response"),
-    "title-not-known-to-the-network": (lambda: MessageMeter(Services(refuse={0: responses.UAT})), {}, "psem-response"),
-    "table-too-short": (lambda: MessageMeter(SMALL), {}, "table-size"),
-    "table-too-long": (lambda: MessageMeter(LONG), {}, "table-size"),
-    "no-title": (MessageMeter, {"identities": ()}, "c1222-title-unknown"),
-    "segments-missing": (lambda: spoiled(Mode.CLEAR, lambda m: list(cut(m, 90)[:-1]) if len(m) > 90 else [m]), {},
-                         "c1222-segments-incomplete"),
-    "garbage": (lambda: spoiled(Mode.CLEAR, lambda m: [b"\x15" * 40 + m]), {}, "c1222-garbage"),
-}  # fmt: skip
-ALARMING = {"c1222-policy", "c1222-authentication", "c1222-replay"}
 
 
 def test_what_is_wrong_with_one_meter_has_its_own_code_and_disturbs_no_other(rig: Rig) -> None:
@@ -438,13 +278,6 @@ def test_meters_are_read_over_c1218_and_c1221_on_tcp_and_a_serial_port(rig: Rig)
     assert not [data for data in frames if PASSWORD in data]
 
 
-# -- what comes unasked ----------------------------------------------------------------------------------------------------
-
-
-def meter_of(number: int, mode: Mode = Mode.CLEAR, **more: Any) -> MessageMeter:
-    return MessageMeter(mode=mode, own=own(number), iv=int(time.time()), sent=next(SENT), **more)
-
-
 def send(rig: Rig, message: bytes, *, wait: bool = False) -> bytes:
     """A datagram, and what it is answered."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -477,50 +310,6 @@ def test_a_meter_registers_by_its_serial_number_and_is_known_by_its_title_from_t
     rig.tap.until(lambda: {"registered", "deregistered"} <= {a.code for a in rig.alarms(METERS[4].id)}, "the end")
 
 
-def twice(meter: MessageMeter) -> list[bytes]:
-    return [meter.notify([WriteOffset(76, 11, event(START + at, 3))]) for at in (700, 800)]
-
-
-UNASKED: dict[str, tuple[int, Callable[[], list[bytes]], list[str], set[tuple[str, str]]]] = {
-    "entry-by-offset": (
-        3, lambda: [meter_of(3, Mode.AUTHENTICATED).notify([WriteOffset(76, 11, EVENTS[0])])], [],
-        {("OUTAGE", "CRITICAL")},
-    ),
-    "whole-log-in-clear-of-a-meter-that-is-trusted": (
-        1, lambda: [meter_of(1).notify([WriteFull(76, tables()[76])])], ["table-prerequisite"], set(),
-    ),
-    "in-clear-of-a-meter-that-secures": (
-        2, lambda: [meter_of(2).notify([WriteFull(76, tables()[76])])], ["c1222-policy"], {("SECURITY", "CRITICAL")},
-    ),
-    "mac-altered": (
-        2, lambda: [(m := meter_of(2, Mode.CIPHERED).notify([WriteFull(76, EVENTS[0])]))[:-1] + bytes((m[-1] ^ 1,))],
-        ["c1222-authentication"], {("SECURITY", "CRITICAL")},
-    ),
-    "the-same-again": (
-        3,
-        lambda: [meter_of(3, Mode.AUTHENTICATED).notify([WriteOffset(76, 11, EVENTS[1])])] * 2,
-        ["c1222-replay"],
-        {("RESTORATION", "INFO")},
-    ),
-    "vector-again": (3, lambda: twice(meter_of(3, Mode.AUTHENTICATED, stuck=True)), ["c1222-replay"],
-                     {("CLOCK", "INFO"), ("SECURITY", "CRITICAL")}),
-    "too-short-to-be-proven": (
-        4, lambda: [meter_of(4, Mode.CIPHERED).notify([WriteOffset(3, 0, b"")])], ["telegram-empty"], set(),
-    ),
-    "in-clear-of-a-meter-that-cannot-do-better": (
-        4, lambda: [meter_of(4).notify([WriteFull(76, tables()[76])])], [],
-        {("OUTAGE", "INFO"), ("RESTORATION", "INFO"), ("UNKNOWN", "INFO")},
-    ),
-    "nobody-asked": (3, lambda: [meter_of(3, Mode.AUTHENTICATED).notify([Identify()])], ["peer-unexpected"], set()),
-    "nothing-in-it": (
-        3, lambda: [meter_of(3, Mode.AUTHENTICATED).notify([WriteFull(75, b"\0" * 30)])], ["telegram-empty"], set(),
-    ),
-    "log-of-another-size": (
-        3, lambda: [meter_of(3, Mode.AUTHENTICATED).notify([WriteFull(76, bytes(12))])], ["table-size"], set(),
-    ),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("name", UNASKED)
 def test_what_meters_tell_unasked(rig: Rig, name: str) -> None:
     number, make, letters, alarms = UNASKED[name]
@@ -541,16 +330,6 @@ def test_what_meters_tell_unasked(rig: Rig, name: str) -> None:
 
     rig.tap.until(lambda: codes() == letters and found() >= alarms, f"{letters} and {alarms}")
     assert found() == alarms
-
-
-STRANGE: dict[str, tuple[Callable[[], list[bytes]], str]] = {
-    "title-unknown": (lambda: [meter_of(77).notify([WriteFull(76, tables()[76])])], "c1222-title-unknown"),
-    "garbage": (lambda: [b"\x15" * 30], "c1222-garbage"),
-    "cut-short": (lambda: [meter_of(1).notify([WriteFull(76, tables()[76])])[:-9]], "c1222-truncated"),
-    "segments-missing": (
-        lambda: list(cut(meter_of(1).notify([WriteFull(76, tables()[76])]), 90)[1:]), "c1222-segments-incomplete",
-    ),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STRANGE)

@@ -83,7 +83,7 @@ class Case:
         self.first.process.send_signal(signal.SIGCONT)
         for event in ("partitions-revoked", "partitions-assigned"):
             self.tap.until(
-                lambda event=event: any(line.get("event") == event for line in self.first.log[seen:]),  # type: ignore[misc]
+                lambda event=event: any(line.get("event") == event for line in self.first.log[seen:]),  # type: ignore[misc]  # a lambda's default
                 event,
             )
         for _ in range(10):

@@ -36,7 +36,8 @@ from tests.integration.gateway_bench import Cluster, Tap, open_cluster, running
 from tests.integration.probe_meters import listening
 from tests.unit.connectors.gateway.builders import reading
 from tests.unit.connectors.protocols.dlms.gurux_meter import data
-from tests.unit.connectors.protocols.dlms.test_hdlc_link import CLIENT, SERVER, HdlcMeter
+from tests.unit.connectors.protocols.dlms.hdlc_meter import HdlcMeter
+from tests.unit.connectors.protocols.dlms.hdlc_octets import CLIENT, SERVER
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

@@ -8,7 +8,6 @@ import os
 import signal
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,10 @@ from schemas.records import (
 from tests.integration import gurux_peer
 from tests.integration.gateway_bench import MASTER, Cluster, GatewayProcess, Tap, open_cluster
 from tests.integration.gurux_peer import TITLE, Peer
+from tests.integration.java_peer import jdlms
 from tests.integration.relay_meters import PEOPLE, Desk
 from tests.integration.staged_keys import INTENDED, SENT, STAGES
-from tests.integration.test_dlms_suites import OURS, access, java, works
+from tests.integration.test_dlms_suites import OURS, access, works
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
@@ -172,7 +172,7 @@ def test_new_keys(street: Street) -> None:
     """gurux' meters in three suites are read before and after; that of jDLMS begins each association with the same counter,
     which is refused, so it has one before and one after.
     """
-    with contextmanager(java)("peer.Objects") as port, gurux_peer.running("ln0k", "ln1k", "ln2k") as gurux:
+    with jdlms("peer.Objects") as port, gurux_peer.running("ln0k", "ln1k", "ln2k") as gurux:
         names = {template: f"{template}-{RUN}" for template in TEMPLATES}
         street.meter(names["jdlms"], port, HELD, "jdlms")
         for suite in (0, 1, 2):

@@ -8,91 +8,36 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from gurux_dlms import GXDateTime
 from gurux_dlms.enums import DataType
 
-from connectors.cli import main as cli
-from connectors.cli.commands import probe as command
 from connectors.protocols.dlms.framing.wrapper import Deframer, pack
 from connectors.protocols.dlms.hdlc_parameters import Parameters
 from connectors.protocols.dlms.signing import point
+from tests.integration import probe_cli
 from tests.integration import test_dlms_peers as jdlms
+from tests.integration.probe_cli import Probe
 from tests.integration.probe_meters import LAST_HEARD, NAMES, Exchange, datagrams, hdlc, listening, objects, of, wrapper
 from tests.unit.connectors.protocols.dlms.gurux_meter import GuruxMeter, clock, data, profile
+from tests.unit.connectors.protocols.dlms.hdlc_meter import HdlcMeter
 from tests.unit.connectors.protocols.dlms.objects.gurux_objects import ObjectMeter
 from tests.unit.connectors.protocols.dlms.secure_meter import CurvePair, SecureMeter
-from tests.unit.connectors.protocols.dlms.test_hdlc_link import HdlcMeter
 
 pytestmark = pytest.mark.integration
 
 port = jdlms.port  # the fixture
+probe = probe_cli.probe  # likewise
 EK, AK = bytes(range(16)).hex(), bytes(range(0xD0, 0xE0)).hex()
 PASSWORD = "Passw0rd"
 KEYED = ("--ek", EK, "--ak", AK)
-
-
-class Ran:
-    def __init__(self, exit_code: int, out: str, err: str) -> None:
-        self.exit_code, self.out, self.err = exit_code, out, err
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """What is on stdout, but for the words of gurux, whose meters share it here."""
-        return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
-
-    def values(self) -> dict[str, Any]:
-        """Facts by name."""
-        return {row["what"]: row["value"] for row in self.rows if "value" in row}
-
-    def of(self, what: str) -> list[dict[str, Any]]:
-        return [row for row in self.rows if row["what"] == what]
-
-    def keeps(self, *secrets: str) -> bool:
-        """Whether no secret shows, neither as text nor as hex."""
-        said = (self.out + self.err).upper()
-        forms = [form.upper() for s in secrets for form in (s, s.encode().hex(), s.encode().hex(" "), " ".join(_pairs(s)))]
-        return not any(form in said for form in forms)
-
-
-def _pairs(text: str) -> Iterator[str]:
-    return (text[at : at + 2] for at in range(0, len(text), 2))
-
-
-Probe = Callable[..., Ran]
-
-
-@pytest.fixture
-def probe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Probe:
-    """Run `hes probe`, with everything that `main` does about errors."""
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.callback()(cli.options)
-    command.register(app)
-    monkeypatch.setattr(cli, "app", app)
-    monkeypatch.setattr("connectors.cli.commands.register", lambda _: None)
-
-    def run(target: int | str, *arguments: str, password: str = "") -> Ran:
-        for name in ("HES_EK", "HES_AK", "HES_DEBUG", "HES_PASSWORD"):
-            monkeypatch.delenv(name, raising=False)
-        if password:
-            monkeypatch.setenv("HES_PASSWORD", password)
-        meter = f"dlms://127.0.0.1:{target}" if isinstance(target, int) else target
-        monkeypatch.setattr(sys, "argv", ["hes", "probe", meter, "--timeout", "5", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        code = ended.value.code
-        return Ran(code if isinstance(code, int) else 0, said.out, " ".join(said.err.split()))
-
-    return run
 
 
 # jDLMS

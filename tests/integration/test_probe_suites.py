@@ -10,17 +10,17 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from connectors.protocols.dlms.signing import private_key, public_key
-from tests.integration import gurux_peer, test_probe
+from tests.integration import gurux_peer, probe_cli
 from tests.integration.gurux_peer import PASSWORD, Peer
+from tests.integration.probe_cli import Probe
 from tests.integration.probe_meters import LAST_HEARD, listening, objects, of, wrapper
-from tests.integration.test_probe import Probe
 from tests.unit.connectors.protocols.dlms.general_meter import GeneralMeter
 from tests.unit.connectors.protocols.dlms.gurux_meter import GuruxMeter
 from tests.unit.connectors.protocols.dlms.secure_meter import CurvePair
 
 pytestmark = pytest.mark.integration
 
-probe = test_probe.probe  # the fixture
+probe = probe_cli.probe  # the fixture
 SERIAL = ("--get", "1/0.0.96.1.0.255/2")
 
 

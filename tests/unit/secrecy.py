@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from connectors.gateway.keystore import MeterKeys
+from connectors.protocols.dlms.association import PROPOSED, Associated
 from connectors.protocols.dlms.ciphering import Keys
+from connectors.protocols.dlms.security import Channel, MemoryCounter
 from connectors.protocols.dlms.signing import point, private_key
+from connectors.protocols.dlms.template import PullTemplate
 from tests.unit.connectors.gateway.builders import (
     TITLE,
     FakeKeys,
@@ -32,6 +35,21 @@ HELD = MeterKeys(
 STORE = FakeKeys({"ref": HELD, TITLE.hex().upper(): HELD})
 _BETWEEN = re.compile(r"[\s:,\-\\x'\"b]|0x", re.ASCII)
 _HALF = 10  # octets: a part of a secret is one, too
+
+
+AGREED = PullTemplate(
+    auth="hls-ecdsa", security="both", suite=1, ciphering="general-ciphering", key_info="one-pass", signed=True
+)
+
+
+def channel(**more: Any) -> Channel:
+    given: dict[str, Any] = {"title": OURS, "keys": KEYS, "counter": MemoryCounter(), "peer": METER}
+    return Channel(**(given | more))
+
+
+def association() -> Associated:
+    """One that is open."""
+    return Associated(PROPOSED, 0)
 
 
 def found_in(said: object) -> list[bytes]:

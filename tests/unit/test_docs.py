@@ -9,7 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from connectors.clickhouse.errors import CODES as SINK
 from connectors.gateway.errors import ALARM_CODES, JOB_CODES, PUSH_CODES, RECORD_CODES
-from connectors.oms.office import CODES as OMS
+from connectors.oms.alarms import CODES as OMS
 from connectors.protocols.c12.errors import CODES as C12
 from connectors.protocols.dlms.errors import CODES as DLMS
 from schemas.codec import CODES as CODEC
@@ -19,6 +19,7 @@ from streams.firmware.codes import CODES as FIRMWARE
 from streams.followup.errors import CODES as FOLLOWUP
 from streams.gaps.outputs import CODES as GAPS
 from streams.runtime import metrics
+from streams.runtime.dead_letters import CODES as LETTERS
 from streams.runtime.image_book import CODES as IMAGES
 from streams.schedules.rules import CODES as SCHEDULES
 
@@ -37,6 +38,7 @@ PAGES = {
     "oms": OMS,
     "firmware": FIRMWARE,
     "images": IMAGES,
+    "letters": LETTERS,
     "followup": FOLLOWUP,
     "schedules": SCHEDULES,
     "gaps": GAPS,

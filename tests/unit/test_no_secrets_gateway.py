@@ -16,6 +16,7 @@ from connectors.protocols.dlms.association import Association, aarq
 from connectors.protocols.dlms.ciphering import Keys, cipher
 from connectors.protocols.dlms.template import PullTemplate, PushTemplate, Template
 from schemas.records import Job, Operation
+from tests.unit.connectors.gateway.bench import Bench, job, registered
 from tests.unit.connectors.gateway.builders import (
     NOW,
     TITLE,
@@ -26,7 +27,6 @@ from tests.unit.connectors.gateway.builders import (
     wrapped,
 )
 from tests.unit.connectors.gateway.meters import CLOCK, CLOCK_AT, Network, ScriptedMeter
-from tests.unit.connectors.gateway.test_worker import Bench, job, registered
 from tests.unit.secrecy import (
     AK,
     EK,

@@ -45,8 +45,6 @@ from streams.runtime.settings import Settings
 _LOOK_S = 0.25
 _PATIENCE_S = 120.0
 """Without another row for so long the bench gives up."""
-_LINGER_MS = 50
-"""As a gateway is to be set that reads a fleet by night: nobody waits for its readings, and a broker's work is batches."""
 _MERGE_S = 1_800.0
 _SERVICES = ("split", "clickhouse")
 _OCTETS_A_METER = {True: (3_000, 1_200), False: (700, 300)}
@@ -195,7 +193,7 @@ class _Run:
         elif not options.frames:
             arguments.append("--no-frames")
         arguments += ["--meters", str(options.meters), "--mark", str(max(1, options.meters // _MARKS))]
-        environ = {"HES_KAFKA__LINGER_MS": str(_LINGER_MS)} | context.addresses(self._settings)
+        environ = context.addresses(self._settings)
         command = process.Command([sys.executable, "-m", module, *arguments], environ)
         with subprocess.Popen(  # noqa: S603 - our own module
             command.argv, env=command.full_environ(), stdout=subprocess.PIPE, text=True, start_new_session=True

@@ -24,7 +24,7 @@ from connectors.cli import context
 from connectors.gateway.drivers.dlms_order import DlmsOrder
 from connectors.gateway.drivers.dlms_profiles import profile_readings
 from connectors.gateway.drivers.dlms_shapes import Shapes
-from connectors.gateway.emit import TOPICS
+from connectors.gateway.emit import TOPICS, lanes_of
 from connectors.protocols.dlms.errors import DlmsError
 from connectors.protocols.dlms.framing.wrapper import pack
 from connectors.protocols.dlms.profile_batch import parse_profiles
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-frames", action="store_true")
     given = parser.parse_args(argv)
     settings = context.settings()
-    publisher = Publisher(settings.kafka, "hes-bench-day")
+    publisher = lanes_of(settings).bulk
     answers = Answers(given.channels)
     gateway = Gateway(context.codec(settings), publisher, given.channels, frames=not given.no_frames)
     play = 0.0

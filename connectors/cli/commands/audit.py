@@ -30,7 +30,7 @@ def verify(
 
     Note the heads that it prints somewhere else: whoever can write the whole topic anew cannot change your note.
     """
-    from streams.runtime.authority.chain import START, Break, Link, walk_all  # noqa: PLC0415
+    from streams.runtime.authority.chain import START, Break, Link, walk_all
 
     wanted = [_expected(text) for text in expect or ()]
     reader = _Reader()
@@ -88,8 +88,8 @@ class _Reader:
         self.fault = ""
 
     def entries(self) -> Iterator[AuditEntry]:
-        from connectors.cli.topics import decoded, read_topic  # noqa: PLC0415
-        from schemas.records import AuditEntry  # noqa: PLC0415
+        from connectors.cli.topics import decoded, read_topic
+        from schemas.records import AuditEntry
 
         given = context.settings()
         for message, record in decoded(given, read_topic(given, TOPIC)):

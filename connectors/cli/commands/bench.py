@@ -31,6 +31,13 @@ class Peer(StrEnum):
     JDLMS = "jdlms"
 
 
+class SplitPeer(StrEnum):
+    """Who else moves records from topic to topic."""
+
+    QUIXSTREAMS = "quixstreams"
+    ARROYO = "arroyo"
+
+
 class GatewayProtocol(StrEnum):
     """What the meters speak."""
 
@@ -68,7 +75,7 @@ def decode(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Decode load profiles, plain and ciphered, and pushes; gurux-dlms beside it."""
-    from connectors.cli.bench import decode as bench_decode  # noqa: PLC0415
+    from connectors.cli.bench import decode as bench_decode
 
     _tell_machine("hes", "numpy", "cryptography", "gurux-dlms")
     emit(bench_decode.run(seconds), format)
@@ -79,28 +86,31 @@ def split(
     records: Annotated[int, typer.Option(min=100, help="profiles")] = 100_000,
     rows: Rows = 96,
     channels: Channels = 1,
+    peer: Annotated[
+        list[SplitPeer] | None, typer.Option(help="moves the same in the same run; may be given twice, and is fetched once")
+    ] = None,
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
-    """Move profiles through one split worker, on a Kafka of the bench's own."""
-    from connectors.cli.bench import split as bench_split  # noqa: PLC0415
-    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+    """Move profiles through one split worker, on a Kafka of the bench's own; quixstreams and arroyo beside it."""
+    from connectors.cli.bench import split as bench_split
+    from connectors.cli.commands.local import failures_named
 
     _tell_machine("hes", "confluent-kafka", "fastavro")
     with failures_named():
-        emit(bench_split.run(records, rows, channels, say), format)
+        emit(bench_split.run(records, rows, channels, say, [*map(str, peer or ())]), format)
 
 
 @bench.command()
 def sink(
-    records: Annotated[int, typer.Option(min=100, help="profiles")] = 20_000,
+    records: Annotated[int, typer.Option(min=100, help="profiles")] = 60_000,
     rows: Rows = 96,
     channels: Channels = 1,
     url: Annotated[str, typer.Option(help="clickhouse://… or http://…; else one of the bench's own")] = "",
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Turn profiles into rows of ClickHouse, from Avro bytes to the acknowledged insert."""
-    from connectors.cli.bench import sink as bench_sink  # noqa: PLC0415
-    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+    from connectors.cli.bench import sink as bench_sink
+    from connectors.cli.commands.local import failures_named
 
     _tell_machine("hes", "confluent-kafka", "fastavro", "numpy", "chdb", "clickhouse-driver")
     with failures_named():
@@ -114,17 +124,15 @@ def pipeline(
     push: Annotated[bool, typer.Option("--push", help="one interval of each, pushed to a gateway's sockets")] = False,
     ciphered: Annotated[bool, typer.Option("--ciphered", help="pushes under suite 0")] = False,
     frames: Annotated[bool, typer.Option(help="keep the meters' frames on hes.frames, as a gateway does")] = True,
-    peers: Annotated[bool, typer.Option("--peers", help="have quixstreams and arroyo do the same split afterwards")] = False,
-    peer_python: Annotated[str, typer.Option(help="the interpreter of an environment that has them")] = "",
     profile: ProfileOption = None,
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Take a day of many meters from frames to rows in ClickHouse, through the real services; CPU told by service."""
-    from connectors.cli.bench.pipeline import Options, run  # noqa: PLC0415
-    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+    from connectors.cli.bench.pipeline import Options, run
+    from connectors.cli.commands.local import failures_named
 
     _tell_machine(*_WORKER, "chdb")
-    options = Options(meters, channels, push, ciphered, frames, peers or bool(peer_python), peer_python, profile)
+    options = Options(meters, channels, push, ciphered, frames, profile)
     with failures_named(), _shown(profile if push else None):
         emit(run(options, say), format)
 
@@ -149,9 +157,9 @@ def gateway(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Run sessions with meters, connect to close, 96 rows read, every value compared; jDLMS beside it."""
-    from connectors.cli.bench import gateway_c1222  # noqa: PLC0415
-    from connectors.cli.bench.gateway import Options, run  # noqa: PLC0415
-    from connectors.cli.bench.profiler import sampling  # noqa: PLC0415
+    from connectors.cli.bench import gateway_c1222
+    from connectors.cli.bench.gateway import Options, run
+    from connectors.cli.bench.profiler import sampling
 
     _tell_machine(*_GATEWAY)
     if protocol is GatewayProtocol.C1222:
@@ -188,8 +196,8 @@ def worker(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Run a whole gateway worker: jobs on Kafka to results and readings acknowledged on Kafka, every value compared."""
-    from connectors.cli.bench.worker import Options, run  # noqa: PLC0415
-    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+    from connectors.cli.bench.worker import Options, run
+    from connectors.cli.commands.local import failures_named
 
     _tell_machine(*_WORKER)
     with failures_named(), _shown(profile):
@@ -206,8 +214,8 @@ def open_(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Open very many sessions at once in one worker, and very many idle push connections: what each takes."""
-    from connectors.cli.bench.worker_open import Options, run  # noqa: PLC0415
-    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+    from connectors.cli.bench.worker_open import Options, run
+    from connectors.cli.commands.local import failures_named
 
     _tell_machine(*_WORKER)
     with failures_named(), _shown(profile):
@@ -231,8 +239,8 @@ def hostile(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Read healthy meters with and without thousands of silent and of very slow ones beside them, turn by turn."""
-    from connectors.cli.bench.worker_hostile import Options, run  # noqa: PLC0415
-    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+    from connectors.cli.bench.worker_hostile import Options, run
+    from connectors.cli.commands.local import failures_named
 
     _tell_machine(*_WORKER)
     options = Options(hostile, meters, jobs, turns, auth, concurrency, segments, network, mixed, profile=profile)
@@ -242,20 +250,30 @@ def hostile(
 
 @bench.command("on-demand")
 def on_demand(
-    reads: Annotated[int, typer.Option(min=1, help="on demand, in each turn")] = 200,
-    every: Annotated[float, typer.Option(min=0, help="seconds from one read to the next")] = 0.1,
-    load: Annotated[int, typer.Option(min=0, help="bulk jobs a second in the second turn; 0 leaves it out")] = 1_000,
-    meters: Annotated[int, typer.Option(min=1, max=20_000, help="different meters of the bulk jobs")] = 2_000,
+    beside: Annotated[
+        str, typer.Option(metavar="RATES", help="scheduled reads a second beside, a turn each, by commas")
+    ] = "0,100,250,500,1000",
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="of each turn")] = 20.0,
+    warm_up: Annotated[float, typer.Option(min=0, max=600, help="before each turn, at its rate; seconds")] = 5.0,
+    every: Annotated[float, typer.Option(min=0.01, help="seconds from one read on demand to the next, ended or not")] = 0.1,
+    meters: Annotated[int, typer.Option(min=1, max=20_000, help="different meters of the scheduled reads")] = 2_000,
     profile: ProfileOption = None,
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
-    """Read on demand through gateway, splitter and commands, alone and beside bulk jobs: what each stage adds."""
-    from connectors.cli.bench.on_demand import Options, run  # noqa: PLC0415
-    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+    """Read on demand through gateway, splitter and commands, beside scheduled reads at several rates: the time by stage."""
+    from connectors.cli.bench.on_demand import Options, run
+    from connectors.cli.commands.local import failures_named
+    from connectors.cli.failure import usage
 
+    try:
+        rates = tuple(int(rate) for rate in beside.split(","))
+    except ValueError:
+        rates = ()
+    if not rates or min(rates) < 0:
+        raise usage(f"--beside {beside!r} is no list of rates", "give whole numbers by commas, such as 0,100,1000")
     _tell_machine(*_WORKER)
     with failures_named(), _shown(profile):
-        emit(run(Options(reads, every, load, meters, profile), say), format)
+        emit(run(Options(rates, seconds, warm_up, every, meters=meters, profile=profile), say), format)
 
 
 @bench.command()
@@ -271,8 +289,8 @@ def firmware(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Bring firmware images through a whole gateway worker: blocks a second in clear and ciphered, or beside reads."""
-    from connectors.cli.bench.firmware import Options, run  # noqa: PLC0415
-    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+    from connectors.cli.bench.firmware import Options, run
+    from connectors.cli.commands.local import failures_named
 
     _tell_machine(*_WORKER)
     options = Options(200 if beside_reads else meters, size, block, beside_reads=beside_reads, rate=rate, seconds=seconds)
@@ -297,21 +315,26 @@ def storm(
     spread: Annotated[float, typer.Option(min=0, help="seconds within which a transformer's meters tell")] = 1.5,
     bulk: Annotated[int, typer.Option(min=0, help="profiles a second through the splitter meanwhile")] = 300,
     source: Annotated[StormSource, typer.Option("--at", help="on hes.alarms, or before the splitter")] = StormSource.ALARMS,
+    rate: Annotated[
+        list[int] | None, typer.Option(min=10, help="alarms a second instead of --alarms; may be given several times")
+    ] = None,
     profile: ProfileOption = None,
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Group the last gasps of a storm into outages: how long from each alarm to the topic of the OMS."""
-    from connectors.cli.bench.storm import Options, run  # noqa: PLC0415
-    from connectors.cli.commands.local import failures_named  # noqa: PLC0415
+    from connectors.cli.bench.storm import run
+    from connectors.cli.bench.storm_load import Options
+    from connectors.cli.commands.local import failures_named
 
     _tell_machine("hes", "confluent-kafka", "fastavro")
-    options = Options(alarms, seconds, transformers, feeders, delivered, spread, bulk, source, profile)
+    rates = tuple(rate or ())
+    options = Options(alarms, seconds, transformers, feeders, delivered, spread, bulk, source, profile, rates=rates)
     with failures_named(), _shown(profile):
         emit(run(options, say), format)
 
 
 def _tell_machine(*packages: str) -> None:
-    from connectors.cli.bench.measure import machine  # noqa: PLC0415
+    from connectors.cli.bench.measure import machine
 
     say(machine(*packages))
 
@@ -319,7 +342,7 @@ def _tell_machine(*packages: str) -> None:
 @contextmanager
 def _shown(profile: Path | None) -> Iterator[None]:
     """What is done inside writes a profile: show its top."""
-    from connectors.cli.bench.profiler import top  # noqa: PLC0415
+    from connectors.cli.bench.profiler import top
 
     yield
     if profile is not None:

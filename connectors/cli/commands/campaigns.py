@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +42,7 @@ Plot = Annotated[
 
 def terms(format: FormatOption = None) -> None:  # noqa: A002 - the option's name
     """List what a campaign may be told: every term, its default, its meaning."""
-    from connectors.cli.firmware.wish import told  # noqa: PLC0415
+    from connectors.cli.firmware.wish import told
 
     emit(told(), format)
 
@@ -67,14 +67,14 @@ def plan(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Tell how long a campaign would take, what it would load, and who cannot take part. Nothing is sent or written."""
-    from connectors.cli.firmware.planning import planned, print_plan  # noqa: PLC0415
+    from connectors.cli.firmware.planning import planned, print_plan
 
     terms_ = _terms(canary, wave, window, activate, soak, from_, skip_group, downgrade)
     wish = _wish((meter, group, segment, transformer, feeder), terms_, setting)
     found = planned(context.settings(), image, wish)
     print_plan(found, format)
     if plot is not None:
-        from connectors.cli.firmware.picture import plan_picture  # noqa: PLC0415
+        from connectors.cli.firmware.picture import plan_picture
 
         plan_picture(found, plot)
 
@@ -101,8 +101,8 @@ def propose(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Propose a campaign, with the options of `plan`. Nothing is sent to a meter before somebody else approves it."""
-    from connectors.cli.firmware.proposing import propose_campaign  # noqa: PLC0415
-    from connectors.cli.signing import person  # noqa: PLC0415
+    from connectors.cli.firmware.proposing import propose_campaign
+    from connectors.cli.signing import person
 
     terms_ = _terms(canary, wave, window, activate, soak, from_, skip_group, downgrade)
     wish = _wish((meter, group, segment, transformer, feeder), terms_, setting)
@@ -110,37 +110,38 @@ def propose(
     emit([row], format)
 
 
-def pause(
-    campaign: Campaign,
-    reason: Reason,
-    operator: AsOption = "",
-    key: KeyOption = None,
-    format: FormatOption = None,  # noqa: A002 - the option's name
-) -> None:
-    """Pause a campaign: no transfer is begun until it is resumed, and nothing is lost."""
-    steer(campaign, Verdict.PAUSE, reason, operator, key, format)
+def steering(name: str, verdict: Verdict, what: str) -> Callable[..., None]:
+    """The command that decides so on a campaign."""
+
+    def command(
+        campaign: Campaign,
+        reason: Reason,
+        operator: AsOption = "",
+        key: KeyOption = None,
+        format: FormatOption = None,  # noqa: A002 - the option's name
+    ) -> None:
+        steer(campaign, verdict, reason, operator, key, format)
+
+    command.__name__, command.__doc__ = name, what
+    return command
 
 
-def resume(
-    campaign: Campaign,
-    reason: Reason,
-    operator: AsOption = "",
-    key: KeyOption = None,
-    format: FormatOption = None,  # noqa: A002 - the option's name
-) -> None:
-    """Let a paused campaign go on where it stopped; somebody who may approve it decides that."""
-    steer(campaign, Verdict.RESUME, reason, operator, key, format)
-
-
-def halt(
-    campaign: Campaign,
-    reason: Reason,
-    operator: AsOption = "",
-    key: KeyOption = None,
-    format: FormatOption = None,  # noqa: A002 - the option's name
-) -> None:
-    """End a campaign for good. Meters keep what they have; the way back is a campaign with the earlier image."""
-    steer(campaign, Verdict.CANCEL, reason, operator, key, format)
+STEERING = (
+    steering(
+        "pause",
+        Verdict.PAUSE,
+        "Pause a campaign: what is under way stops after its block until it is resumed; nothing is lost.",
+    ),
+    steering(
+        "resume", Verdict.RESUME, "Let a paused campaign go on where it stopped; somebody who may approve it decides that."
+    ),
+    steering(
+        "halt",
+        Verdict.CANCEL,
+        "End a campaign for good. Meters keep what they have; the way back is a campaign with the earlier image.",
+    ),
+)
+"""Commands that are a decision each."""
 
 
 def steer(
@@ -152,11 +153,11 @@ def steer(
     format: Format | None,  # noqa: A002 - the option's name
 ) -> None:
     """Sign a decision on a campaign, wait until it is heard, and print where the campaign stands."""
-    from connectors.cli.firmware.deciding import decide  # noqa: PLC0415
-    from connectors.cli.firmware.progress import row  # noqa: PLC0415
-    from connectors.cli.firmware.standing import campaigns  # noqa: PLC0415
-    from connectors.cli.signing import person  # noqa: PLC0415
-    from connectors.cli.watching import encoded  # noqa: PLC0415
+    from connectors.cli.firmware.deciding import decide
+    from connectors.cli.firmware.progress import row
+    from connectors.cli.firmware.standing import campaigns
+    from connectors.cli.signing import person
+    from connectors.cli.watching import encoded
 
     given, by = context.settings(), person(operator, key)
     codec = encoded(given)
@@ -176,9 +177,9 @@ def status(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Show campaigns; of one, its meters by state and network, and when it is expected to end."""
-    from connectors.cli.firmware.progress import row  # noqa: PLC0415
-    from connectors.cli.firmware.standing import campaigns  # noqa: PLC0415
-    from connectors.cli.watching import encoded  # noqa: PLC0415
+    from connectors.cli.firmware.progress import row
+    from connectors.cli.firmware.standing import campaigns
+    from connectors.cli.watching import encoded
 
     given = context.settings()
     found = campaigns(given, encoded(given))
@@ -188,11 +189,11 @@ def status(
         return
     standing = found.one(campaign)
     if meters:
-        from connectors.cli.firmware.progress import each_meter  # noqa: PLC0415
+        from connectors.cli.firmware.progress import each_meter
 
         emit(each_meter(standing, state), format, empty="no such meters")
         return
-    from connectors.cli.firmware.view import View  # noqa: PLC0415
+    from connectors.cli.firmware.view import View
 
     view = View(given, standing)
     view.show(format)
@@ -207,9 +208,9 @@ def watch(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Watch a campaign until it has ended: live on a terminal; with --format json, one object at its end."""
-    from connectors.cli.firmware.standing import campaigns  # noqa: PLC0415
-    from connectors.cli.firmware.view import View  # noqa: PLC0415
-    from connectors.cli.watching import encoded  # noqa: PLC0415
+    from connectors.cli.firmware.standing import campaigns
+    from connectors.cli.firmware.view import View
+    from connectors.cli.watching import encoded
 
     given = context.settings()
     found = campaigns(given, encoded(given)).one(campaign)
@@ -223,7 +224,7 @@ def watch(
 
 
 def _wish(who: Sequence[list[str] | None], terms_: Mapping[str, str], setting: list[str] | None) -> Wish:
-    from connectors.cli.firmware.wish import Wish  # noqa: PLC0415
+    from connectors.cli.firmware.wish import Wish
 
     meters, groups, segments, transformers, feeders = (names or [] for names in who)
     return Wish(meters, groups, segments, transformers, feeders, terms_, setting or [])
@@ -246,5 +247,5 @@ def _terms(
 
 def register(firmware: typer.Typer) -> None:
     """Put the commands on the group."""
-    for command in (terms, plan, propose, pause, resume, halt, status, watch):
+    for command in (terms, plan, propose, *STEERING, status, watch):
         firmware.command()(command)

@@ -115,10 +115,10 @@ def list_(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """List the commands on the books, the latest last."""
-    from connectors.cli.asking import standing  # noqa: PLC0415
-    from connectors.cli.firmware.standing import campaigns  # noqa: PLC0415
-    from connectors.cli.watching import encoded  # noqa: PLC0415
-    from streams.runtime.clock import iso  # noqa: PLC0415
+    from connectors.cli.asking import standing
+    from connectors.cli.firmware.standing import campaigns
+    from connectors.cli.watching import encoded
+    from streams.runtime.clock import iso
 
     given = context.settings()
     codec = encoded(given)
@@ -161,9 +161,9 @@ def list_(
 @commands.command()
 def show(command: Command) -> None:
     """Show a command: what was asked, who decided, what became of each meter."""
-    from connectors.cli.asking import one, standing  # noqa: PLC0415
-    from connectors.cli.watching import encoded  # noqa: PLC0415
-    from schemas.signatures import digest  # noqa: PLC0415
+    from connectors.cli.asking import one, standing
+    from connectors.cli.watching import encoded
+    from schemas.signatures import digest
 
     given = context.settings()
     codec = encoded(given)
@@ -212,10 +212,10 @@ def ask_for(
     parameters: dict[str, str] | None = None,
 ) -> None:
     """Write a signed request and follow it. `who`: meters, groups, segments, transformers, feeders."""
-    from connectors.cli.asking import ACKS, ask, follow, request_of, target_of  # noqa: PLC0415
-    from connectors.cli.signing import person  # noqa: PLC0415
-    from connectors.cli.watching import Watch, encoded  # noqa: PLC0415
-    from streams.runtime.authority.targets import is_empty  # noqa: PLC0415
+    from connectors.cli.asking import ACKS, ask, follow, request_of, target_of
+    from connectors.cli.signing import person
+    from connectors.cli.watching import Watch, encoded
+    from streams.runtime.authority.targets import is_empty
 
     target = target_of(*(names or [] for names in who))
     if is_empty(target):
@@ -240,12 +240,12 @@ def _decide(
     timeout: float,
     format: Format | None,  # noqa: A002 - the option's name
 ) -> None:
-    from connectors.cli.asking import ACKS, follow, one, standing  # noqa: PLC0415
-    from connectors.cli.commands.campaigns import steer  # noqa: PLC0415
-    from connectors.cli.deciding import decide  # noqa: PLC0415
-    from connectors.cli.firmware.standing import campaigns  # noqa: PLC0415
-    from connectors.cli.signing import person  # noqa: PLC0415
-    from connectors.cli.watching import Watch, encoded  # noqa: PLC0415
+    from connectors.cli.asking import ACKS, follow, one, standing
+    from connectors.cli.commands.campaigns import steer
+    from connectors.cli.deciding import decide
+    from connectors.cli.firmware.standing import campaigns
+    from connectors.cli.signing import person
+    from connectors.cli.watching import Watch, encoded
 
     given, by = context.settings(), person(operator, key)
     codec = encoded(given)
@@ -261,9 +261,9 @@ def _decide(
         _until(acks, wait, format, _MEANT.get(verdict, ""))
 
 
-def _until(acks: Iterator[CommandAck], wait: bool, format: Format | None, meant: str = "") -> None:  # noqa: A002
+def _until(acks: Iterator[CommandAck], wait: bool, format: Format | None, meant: str = "") -> None:  # noqa: A002 - the option's name
     """Follow a command as far as it is asked; what came last is what is printed. `meant` is the code that was the aim."""
-    from connectors.cli.asking import ENDED, row  # noqa: PLC0415
+    from connectors.cli.asking import ENDED, row
 
     last: CommandAck | None = None
     for ack in acks:

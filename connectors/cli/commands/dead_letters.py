@@ -92,7 +92,7 @@ def redrive(
     chosen = [letter for letter in unique(given, code, service) if letter.id.startswith(letter_id)]
     counts = {"chosen": len(chosen), "to_topics": 0, "decoded": 0, "failed": 0}
     if not dry_run:
-        from connectors.cli.redrive import redrive as drive  # noqa: PLC0415
+        from connectors.cli.redrive import redrive as drive
 
         try:
             counts |= drive(given, chosen)

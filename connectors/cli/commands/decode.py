@@ -62,7 +62,7 @@ def decode(
     and messages down to the fields of tables, clear, authenticated or ciphered, in segments or whole. One that cannot be
     read prints its error code, the others go on, and the exit code is 1.
     """
-    from connectors.cli.keys import lookup  # noqa: PLC0415 - cryptography takes its time to load
+    from connectors.cli.keys import lookup
 
     dlms = _Dlms(lookup(ek, ak, keys), _template(template), format)
     c12 = _C12(keys, template, format, protocol, secrets=secrets)
@@ -120,7 +120,7 @@ class _Dlms:
 
     def prints(self, capture: Capture) -> Iterator[Print]:
         """Each telegram, to be printed."""
-        from connectors.protocols.dlms.decode import decode_stream  # noqa: PLC0415 - numpy and cryptography take their time
+        from connectors.protocols.dlms.decode import decode_stream
 
         for telegram in decode_stream(capture.data, self._find, self._layout):
             yield partial(_printed, telegram, format=self._format)
@@ -144,7 +144,7 @@ class _C12:
 
     def takes(self, capture: Capture) -> bool:
         """Whether a capture is of C12; it is kept then."""
-        from connectors.cli.c12_telegrams import C12Captures, Family, family_of  # noqa: PLC0415 - as above
+        from connectors.cli.c12_telegrams import C12Captures, Family, family_of
 
         family = family_of(capture) if self._protocol is Protocol.AUTO else Family[self._protocol.name]
         if family is Family.DLMS:
@@ -160,9 +160,9 @@ class _C12:
             yield partial(_printed_c12, shown, format=self._format), shown.capture
 
     def _looks(self) -> Any:
-        from connectors.cli.c12_telegrams import Looks  # noqa: PLC0415 - as above
-        from connectors.cli.keys import eax_lookup  # noqa: PLC0415
-        from connectors.templates.c12_loader import load_c12_templates  # noqa: PLC0415
+        from connectors.cli.c12_telegrams import Looks
+        from connectors.cli.keys import eax_lookup
+        from connectors.templates.c12_loader import load_c12_templates
 
         templates = load_c12_templates()
         template = templates.get(self._template or "generic", templates["generic"])
@@ -172,8 +172,8 @@ class _C12:
 def _template(name: str) -> Any:
     if not name:
         return None
-    from connectors.templates.c12_loader import load_c12_templates  # noqa: PLC0415
-    from connectors.templates.loader import load_templates  # noqa: PLC0415
+    from connectors.templates.c12_loader import load_c12_templates
+    from connectors.templates.loader import load_templates
 
     templates, others = load_templates(), load_c12_templates()
     if name not in templates and name not in others:
@@ -200,7 +200,7 @@ def _printed_c12(shown: Any, row: dict[str, Any], format: DecodeFormat | None) -
 
 def _printed(telegram: Any, row: dict[str, Any], format: DecodeFormat | None) -> str:  # noqa: A002 - the option's name
     """Print a telegram, or what is wrong with it; the code of that, or ""."""
-    from connectors.protocols.dlms.telegram import TelegramError, to_json  # noqa: PLC0415
+    from connectors.protocols.dlms.telegram import TelegramError, to_json
 
     if isinstance(telegram, TelegramError):
         print(dumps(row | telegram.to_json()), flush=True)
@@ -235,7 +235,7 @@ class _NoXmlError(Exception):
 def _xml(plain: bytes) -> str:
     """The standard's XML of a deciphered APDU, as gurux-dlms writes it: a second opinion on what we read."""
     try:
-        from gurux_dlms import GXDLMSTranslator  # noqa: PLC0415 - GPL, an extra, and never in the gateway's image
+        from gurux_dlms import GXDLMSTranslator
     except ModuleNotFoundError as error:
         raise CommandError("--format xml needs gurux-dlms", mend="install hes with the extra `gurux`") from error
     try:

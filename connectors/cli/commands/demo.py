@@ -31,8 +31,8 @@ def demo(
     At the end what arrived is compared with what the meters truly held and sent; the exit code is 1 where they differ.
     """
     span = _seconds(for_) if for_ else None
-    from connectors.cli.demo.play import play  # noqa: PLC0415 - `hes --help` needs none of it
-    from connectors.cli.demo.stage import Scale, Stage  # noqa: PLC0415
+    from connectors.cli.demo.play import play
+    from connectors.cli.demo.stage import Scale, Stage
 
     with failures_named(), Stage(Scale(meters, seed, c12_share=c12), say) as stage:
         summary = play(stage, span, record=record)

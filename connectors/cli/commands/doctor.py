@@ -27,7 +27,7 @@ def doctor(
     if settings:
         emit(_flat("", context.settings().model_dump(mode="json")), format)
         return
-    from connectors.local.doctor import check_all  # noqa: PLC0415
+    from connectors.local.doctor import check_all
 
     found = check_all(context.home())
     if all(item.ok for item in found if item.name == "settings"):
@@ -43,8 +43,8 @@ def doctor(
 
 def reachable(given: Settings) -> list[Check]:
     """Whether what the settings name answers; what nobody set, and no local stack has, is not asked."""
-    from connectors.clickhouse.store import open_store  # noqa: PLC0415 - the driver takes its time to load
-    from connectors.local.doctor import Check  # noqa: PLC0415
+    from connectors.clickhouse.store import open_store
+    from connectors.local.doctor import Check
 
     def kafka() -> str:
         brokers = admin_client(given.kafka).list_topics(timeout=5).brokers

@@ -22,7 +22,7 @@ def freeze(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Stop all commands that move a relay or change a meter: those to come, and those not begun yet. Reading goes on."""
-    from connectors.cli.signing import (  # noqa: PLC0415
+    from connectors.cli.signing import (
         NOT_ANSWERED,
         accepted,
         around,
@@ -31,9 +31,9 @@ def freeze(
         seal,
         send_and_hear,
     )
-    from connectors.cli.watching import encoded  # noqa: PLC0415
-    from schemas.records import Control, ControlKind, Target  # noqa: PLC0415
-    from streams.runtime.clock import iso  # noqa: PLC0415
+    from connectors.cli.watching import encoded
+    from schemas.records import Control, ControlKind, Target
+    from streams.runtime.clock import iso
 
     given = context.settings()
     codec = encoded(given)

@@ -21,10 +21,10 @@ local = typer.Typer(help="Kafka, Schema Registry and ClickHouse on this machine.
 @local.command()
 def up(format: FormatOption = None) -> None:  # noqa: A002 - the option's name
     """Start the stack and leave it running; a second start uses what is there, data included."""
-    from connectors.cli import context  # noqa: PLC0415
-    from connectors.cli.commands.topology import apply_to  # noqa: PLC0415
-    from connectors.cli.keystore import key_store  # noqa: PLC0415
-    from connectors.local.stack import LocalStack  # noqa: PLC0415
+    from connectors.cli import context
+    from connectors.cli.commands.topology import apply_to
+    from connectors.cli.keystore import key_store
+    from connectors.local.stack import LocalStack
 
     with failures_named():
         stack = LocalStack()
@@ -39,7 +39,7 @@ def up(format: FormatOption = None) -> None:  # noqa: A002 - the option's name
 @local.command()
 def down() -> None:
     """Stop the stack; its data stays."""
-    from connectors.local.stack import LocalStack  # noqa: PLC0415
+    from connectors.local.stack import LocalStack
 
     with failures_named():
         if not LocalStack().down(say):
@@ -49,7 +49,7 @@ def down() -> None:
 @local.command()
 def status(format: FormatOption = None) -> None:  # noqa: A002 - the option's name
     """Show what runs and where; the exit code is 1 unless everything does."""
-    from connectors.local.stack import LocalStack  # noqa: PLC0415
+    from connectors.local.stack import LocalStack
 
     with failures_named():
         parts = LocalStack().status()
@@ -61,7 +61,7 @@ def status(format: FormatOption = None) -> None:  # noqa: A002 - the option's na
 @contextmanager
 def failures_named() -> Iterator[None]:
     """The stack's own errors as the command's."""
-    from connectors.local.errors import LocalError  # noqa: PLC0415
+    from connectors.local.errors import LocalError
 
     try:
         yield
@@ -69,7 +69,7 @@ def failures_named() -> Iterator[None]:
         raise CommandError(error.what, mend=error.mend, exit_code=CANNOT_CONNECT) from error
 
 
-def _show(parts: list[PartStatus], format: Format | None) -> None:  # noqa: A002
+def _show(parts: list[PartStatus], format: Format | None) -> None:  # noqa: A002 - the option's name
     emit(
         [
             {"part": part.title, "state": part.state, "address": part.address, "pid": part.pid, "log": str(part.log)}

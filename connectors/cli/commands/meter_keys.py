@@ -34,7 +34,7 @@ def rekey(
     The new file is read back, entry by entry, before it takes the old one's place. Gateways go on with what they have, and
     need the new master key when they read the file anew.
     """
-    from connectors.gateway.keystore import create_master_key, read_master_key  # noqa: PLC0415
+    from connectors.gateway.keystore import create_master_key, read_master_key
 
     store = _store()
     with _told():
@@ -54,7 +54,7 @@ def own(
     ] = None,
 ) -> None:
     """Keep the head-end's own keys, for every meter that has no others for us: suites 1 and 2."""
-    from connectors.protocols.dlms.meter_keys import READERS, MeterKeys  # noqa: PLC0415
+    from connectors.protocols.dlms.meter_keys import READERS, MeterKeys
 
     files = {"signing": signing_key, "agreement": agreement_key, "certificate": certificate}
     found: dict[str, Any] = {}
@@ -127,7 +127,7 @@ def drop(key_ref: Annotated[str, typer.Argument(help="the meter's key reference"
 
 
 def _store() -> FileKeyStore:
-    from connectors.cli.keystore import key_store  # noqa: PLC0415 - cryptography takes its time to load
+    from connectors.cli.keystore import key_store
 
     return key_store(context.settings())
 
@@ -135,7 +135,7 @@ def _store() -> FileKeyStore:
 @contextmanager
 def _told() -> Iterator[None]:
     """What the key store refuses ends the command."""
-    from connectors.gateway.errors import KeyStoreError  # noqa: PLC0415 - as above
+    from connectors.gateway.errors import KeyStoreError
 
     try:
         yield

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from confluent_kafka import Message
 
 from connectors.cli import context
 from connectors.cli.commands import meter_keys
 from connectors.cli.failure import DONE_WITH_FAILURES, CommandError, unreachable, usage
 from connectors.cli.output import FormatOption, dumps, emit, progress, row_of, say
-from connectors.cli.topics import decoded, read_topic
+from connectors.cli.topics import Span, decoded, read_topic
 from schemas.codec import CodecError
 from schemas.records import Meter, MeterState
 from schemas.registry import RegistryError
@@ -21,9 +22,15 @@ from streams.runtime.clock import SystemClock
 from streams.runtime.errors import FatalError, TemporaryError
 from streams.runtime.kafka import Publisher
 from streams.runtime.settings import Settings
-from streams.runtime.tracing import headers_of
+from streams.runtime.tracing import header, headers_of
+
+if TYPE_CHECKING:
+    from connectors.cli.registering import Kept
+    from connectors.cli.shipment import Row
+    from connectors.gateway.keystore import FileKeyStore
 
 TOPIC = "hes.meters"
+_SHOWN = 10
 _PLACE = ("feeder", "transformer", "time_zone", "life_support", "groups", "segment", "network")
 """What belongs to the place, not to the meter that hangs there."""
 meters = typer.Typer(help="The meter registry: import shipment files, list, show, exchange.", no_args_is_help=True)
@@ -39,9 +46,11 @@ def import_(
 ) -> None:
     """Import meters, keys included: keys go to the encrypted key store, everything else to hes.meters.
 
-    A row that is wrong is reported with its line, the others are imported, and the exit code is 1.
+    A row that is wrong is reported with its line, the others are imported, and the exit code is 1. What a meter itself told
+    of its firmware or hardware stays, whatever the file says; keys that are being changed are refused.
     """
-    from connectors.cli.shipment import Row, read_shipment, shared  # noqa: PLC0415
+    from connectors.cli.registering import changing
+    from connectors.cli.shipment import Row, read_shipment, shared
 
     given = context.settings()
     read: list[tuple[Path, Row]] = []
@@ -54,17 +63,19 @@ def import_(
                 wrong += 1
                 say(f"[yellow]{file}, line {item.line}[/]: {item.detail}")
     rows = [row for _, row in read]
-    refused = shared(rows, _owners(given, rows, reads_registry=not dry_run))
-    for place, holder in refused.items():
+    refused = {
+        place: f"key-shared: meter {rows[place].meter.id} names the key reference {rows[place].meter.key_ref!r}, which is "
+        f"meter {holder}'s; give each meter a reference and keys of its own"
+        for place, holder in shared(rows, _owners(given, rows, reads_registry=not dry_run)).items()
+    }
+    refused = changing(rows, _held_keys(given)) | refused
+    for place, why in sorted(refused.items()):
         file, row = read[place]
-        say(
-            f"[yellow]{file}, line {row.line}[/]: key-shared: meter {row.meter.id} names the key reference "
-            f"{row.meter.key_ref!r}, which is meter {holder}'s; give each meter a reference and keys of its own"
-        )
+        say(f"[yellow]{file}, line {row.line}[/]: {why}")
     wrong += len(refused)
     rows = [row for place, row in enumerate(rows) if place not in refused]
     if not dry_run and rows:
-        import_rows(given, rows)
+        _import_beside(given, rows)
     emit([{"imported": 0 if dry_run else len(rows), "checked": len(rows), "wrong": wrong}], format)
     if wrong:
         raise typer.Exit(DONE_WITH_FAILURES)
@@ -72,7 +83,7 @@ def import_(
 
 def _owners(given: Settings, rows: list[Any], *, reads_registry: bool) -> Callable[[str], str]:
     """Whose a key reference is: as the key store has it, and the registry where a row names another than its id."""
-    from connectors.cli.keystore import known_owners  # noqa: PLC0415 - cryptography takes its time to load
+    from connectors.cli.keystore import known_owners
 
     owner = known_owners(given)
     if not reads_registry or all(row.meter.key_ref == row.meter.id for row in rows):
@@ -81,10 +92,46 @@ def _owners(given: Settings, rows: list[Any], *, reads_registry: bool) -> Callab
     return lambda ref: owner(ref) or registered.get(ref, "")
 
 
-def import_rows(given: Settings, rows: list[Any]) -> None:
-    """Keys to the key store first, so that no meter is known whose keys are not; then meters to the topic."""
-    from connectors.cli.keystore import key_store  # noqa: PLC0415 - cryptography takes its time to load
-    from connectors.gateway.errors import KeyStoreError  # noqa: PLC0415
+def _held_keys(given: Settings) -> FileKeyStore | None:
+    """The key store as a file, where there is one: only there keys are changed."""
+    from connectors.gateway.errors import KeyStoreError
+    from connectors.gateway.keystore import FileKeyStore, open_key_store
+
+    if not Path(given.gateway.key_file or ".").is_file():
+        return None
+    try:
+        store = open_key_store(given.gateway)
+    except KeyStoreError as error:
+        raise CommandError(str(error)) from error
+    return store if isinstance(store, FileKeyStore) else None
+
+
+def _import_beside(given: Settings, rows: list[Row]) -> None:
+    """Import rows beside what meters told of themselves: before, and, where one tells it meanwhile, once more after."""
+    from connectors.cli.registering import merged_all
+
+    ids = {row.meter.id for row in rows}
+    known, positions = known_of(given, ids)
+    import_rows(given, rows, known)
+    written = {row.meter.id: row for row in rows}
+    meanwhile, _ = known_of(given, ids, positions)
+    late = {name: meter for name, meter in meanwhile.items() if meter.firmware_at > _told_at(known.get(name))}
+    if late:
+        now = SystemClock().now_ms()
+        send_meters(given, merged_all([written[name] for name in late], late, now, lambda _: None))
+
+
+def _told_at(meter: Meter | None) -> int:
+    return 0 if meter is None else meter.firmware_at
+
+
+def import_rows(given: Settings, rows: list[Any], known: Mapping[str, Meter] | None = None) -> None:
+    """Keys to the key store first, so that no meter is known whose keys are not; then meters to the topic, beside what is
+    `known` of them.
+    """
+    from connectors.cli.keystore import key_store
+    from connectors.cli.registering import merged_all
+    from connectors.gateway.errors import KeyStoreError
 
     keys = {row.meter.key_ref: row.keys for row in rows if row.keys is not None}
     if keys:
@@ -92,8 +139,12 @@ def import_rows(given: Settings, rows: list[Any]) -> None:
             key_store(given).put_many(keys)
         except KeyStoreError as error:
             raise CommandError(str(error)) from error
-    now = SystemClock().now_ms()
-    send_meters(given, [replace(row.meter, updated_at=now) for row in rows])
+    kept: list[Kept] = []
+    send_meters(given, merged_all(rows, known or {}, SystemClock().now_ms(), kept.append))
+    for item in kept[:_SHOWN]:
+        say(f"[yellow]note[/]: {item.meter_id}: {item.detail}")
+    if len(kept) > _SHOWN:
+        say(f"[yellow]note[/]: and so {len(kept) - _SHOWN} more")
 
 
 def send_meters(given: Settings, records: list[Meter]) -> None:
@@ -170,6 +221,27 @@ def exchange(
     place = {name: getattr(known[old], name) for name in _PLACE}
     send_meters(given, [gone, replace(known[new], state=MeterState.NORMAL, updated_at=now, **place)])
     print(dumps({"exchanged": old, "for": new}))
+
+
+def known_of(
+    given: Settings, ids: Set[str], start: Mapping[int, int] | None = None
+) -> tuple[dict[str, Meter], dict[int, int]]:
+    """What hes.meters says of these meters, and up to where that was read, by partition; from a start, of each the record in
+    which it told something of itself last.
+    """
+    found: dict[bytes, Message] = {}
+    ends: dict[int, int] = {}
+    for message in read_topic(given, TOPIC, Span(offsets=start or {})):
+        ends[message.partition() or 0] = (message.offset() or 0) + 1
+        key = message.key() or b""
+        if key.decode("utf-8", "replace") in ids and (start is None or _by_gateway(message)):
+            found[key] = message
+    latest = iter([message for message in found.values() if message.value() is not None])
+    return {record.id: record for _, record in decoded(given, latest) if isinstance(record, Meter)}, ends
+
+
+def _by_gateway(message: Message) -> bool:
+    return header(message.headers(), "ce_source") == "gateway"
 
 
 def registry(given: Settings) -> dict[str, Meter]:

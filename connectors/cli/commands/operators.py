@@ -36,8 +36,8 @@ def keygen(
     passphrase: Passphrase = False,
 ) -> None:
     """Make a private key on this machine, and print its public key. It is never written over."""
-    from connectors.cli.operator_keys import ROOT, key_place, new_key  # noqa: PLC0415
-    from connectors.cli.signing import keys_folder  # noqa: PLC0415
+    from connectors.cli.operator_keys import ROOT, key_place, new_key
+    from connectors.cli.signing import keys_folder
 
     pem, public = new_key(_passphrase() if passphrase else "")
     where = key_place(keys_folder()).write(name, pem)
@@ -61,10 +61,10 @@ def new(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Make somebody an operator, or renew: signed by the root key. Who has a key keeps it, unless another is given."""
-    from connectors.cli.operator_keys import key_place, new_key, public_key_of  # noqa: PLC0415
-    from connectors.cli.signing import around, keys_folder, now_ms, root  # noqa: PLC0415
-    from connectors.cli.watching import encoded  # noqa: PLC0415
-    from schemas.records import Operator  # noqa: PLC0415
+    from connectors.cli.operator_keys import key_place, new_key, public_key_of
+    from connectors.cli.signing import around, keys_folder, now_ms, root
+    from connectors.cli.watching import encoded
+    from schemas.records import Operator
 
     given = context.settings()
     signer, codec = root(root_key), encoded(given)
@@ -100,10 +100,10 @@ def revoke(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Revoke an operator's key: at once, and for whatever it has signed and is not done yet."""
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
-    from connectors.cli.signing import around, root  # noqa: PLC0415
-    from connectors.cli.watching import encoded  # noqa: PLC0415
+    from connectors.cli.signing import around, root
+    from connectors.cli.watching import encoded
 
     given = context.settings()
     signer, codec = root(root_key), encoded(given)
@@ -116,9 +116,9 @@ def revoke(
 @operators.command("list")
 def list_(format: FormatOption = None) -> None:  # noqa: A002 - the option's name
     """List the operators that the pinned root key made, and whether their keys are good now."""
-    from connectors.cli.signing import around, now_ms  # noqa: PLC0415
-    from connectors.cli.watching import encoded  # noqa: PLC0415
-    from streams.runtime.clock import iso  # noqa: PLC0415
+    from connectors.cli.signing import around, now_ms
+    from connectors.cli.watching import encoded
+    from streams.runtime.clock import iso
 
     given = context.settings()
     if not given.commands.root_key:
@@ -150,9 +150,9 @@ def policy(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Check a policy: which kinds of command need whom."""
-    from importlib.resources import files  # noqa: PLC0415
+    from importlib.resources import files
 
-    from streams.runtime.authority.policy_file import PolicyError, load_policy  # noqa: PLC0415
+    from streams.runtime.authority.policy_file import PolicyError, load_policy
 
     if show:
         print(files("streams.runtime.authority").joinpath("strict.yaml").read_text(encoding="utf-8"), end="")
@@ -186,7 +186,7 @@ def _send(
     signer: Person,
     format: Format | None,  # noqa: A002 - the option's name
 ) -> None:
-    from connectors.cli.signing import NOT_ANSWERED, accepted, seal, send_and_hear  # noqa: PLC0415
+    from connectors.cli.signing import NOT_ANSWERED, accepted, seal, send_and_hear
 
     value = seal(codec, record, given, signer)
     heard = accepted(send_and_hear(given, codec, "hes.operators", record.id, record, value))
@@ -207,7 +207,7 @@ def _send(
 
 
 def _passphrase() -> str:
-    from connectors.cli.operator_keys import PASSPHRASE  # noqa: PLC0415
+    from connectors.cli.operator_keys import PASSPHRASE
 
     if found := os.environ.get(PASSPHRASE):
         return found

@@ -101,11 +101,11 @@ def probe(
 
     Nothing is written to the meter. Each step that fails says what was tried, what the meter answered and what to try next.
     """
-    from connectors.cli.probe.access import WITH_SECRET, Addresses, Asked, Secrets, access  # noqa: PLC0415
-    from connectors.cli.probe.address import parse  # noqa: PLC0415
-    from connectors.cli.probe.readings import Reader  # noqa: PLC0415
-    from connectors.cli.probe.report import Report  # noqa: PLC0415
-    from connectors.cli.probe.visit import Plan, Visit  # noqa: PLC0415
+    from connectors.cli.probe.access import WITH_SECRET, Addresses, Asked, Secrets, access
+    from connectors.cli.probe.address import parse
+    from connectors.cli.probe.readings import Reader
+    from connectors.cli.probe.report import Report
+    from connectors.cli.probe.visit import Plan, Visit
 
     target = parse(meter)
     of_type = _template(template)
@@ -193,7 +193,7 @@ def _traced(line: str) -> None:
 
 
 def _template(name: str) -> Template:
-    from connectors.templates.loader import load_templates  # noqa: PLC0415
+    from connectors.templates.loader import load_templates
 
     templates = load_templates()
     if name not in templates:
@@ -202,7 +202,7 @@ def _template(name: str) -> Template:
 
 
 def _attribute(text: str) -> Attribute:
-    from connectors.protocols.dlms.get import Attribute  # noqa: PLC0415
+    from connectors.protocols.dlms.get import Attribute
 
     try:
         attribute = Attribute.parse(text)
@@ -216,7 +216,7 @@ def _attribute(text: str) -> Attribute:
 
 
 def _obis(option: str, text: str) -> str:
-    from connectors.protocols.dlms.cosem import obis, obis_bytes  # noqa: PLC0415
+    from connectors.protocols.dlms.cosem import obis, obis_bytes
 
     try:
         return obis(obis_bytes(text)) if text else ""

@@ -17,8 +17,8 @@ def query(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Run a statement on ClickHouse and print its rows."""
-    from connectors.clickhouse.errors import RefusedError  # noqa: PLC0415 - numpy and the driver take their time
-    from connectors.clickhouse.store import open_store  # noqa: PLC0415
+    from connectors.clickhouse.errors import RefusedError
+    from connectors.clickhouse.store import open_store
 
     given = context.settings()
     try:

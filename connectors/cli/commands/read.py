@@ -38,11 +38,11 @@ def read(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Read meters now: registers, a profile, event logs or the clock. The time that each stage took goes to stderr."""
-    from connectors.cli.asking import ACKS, ask, latency, request_of  # noqa: PLC0415
-    from connectors.cli.signing import person  # noqa: PLC0415
-    from connectors.cli.watching import Watch, encoded  # noqa: PLC0415
-    from schemas.signatures import digest  # noqa: PLC0415
-    from streams.commands.case import job_id  # noqa: PLC0415
+    from connectors.cli.asking import ACKS, ask, latency, request_of
+    from connectors.cli.signing import person
+    from connectors.cli.watching import Watch, encoded
+    from schemas.signatures import digest
+    from streams.commands.case import job_id
 
     if sum(map(bool, (profile, events, clock))) > 1:
         raise usage("only one of --profile, --events and --clock can be read at once", "read one after the other")
@@ -89,10 +89,10 @@ def _gather(
 
     Both come on ways of their own. Behind the end, readings are waited for until as many rows are there as jobs have told.
     """
-    from connectors.cli.asking import ENDED  # noqa: PLC0415
-    from connectors.cli.failure import unreachable  # noqa: PLC0415
-    from connectors.cli.signing import ANSWER_S, NOT_ANSWERED  # noqa: PLC0415
-    from schemas.records import CommandAck, IntervalReadings, RegisterReadings  # noqa: PLC0415
+    from connectors.cli.asking import ENDED
+    from connectors.cli.failure import unreachable
+    from connectors.cli.signing import ANSWER_S, NOT_ANSWERED
+    from schemas.records import CommandAck, IntervalReadings, RegisterReadings
 
     last: CommandAck | None = None
     told: dict[str, int] = {}
@@ -131,8 +131,8 @@ def _count(reading: IntervalReadings | RegisterReadings) -> int:
 
 def _rows(reading: IntervalReadings | RegisterReadings) -> list[dict[str, Any]]:
     """What a person reads: one row a register, or one an interval."""
-    from schemas.records import RegisterReadings  # noqa: PLC0415
-    from streams.runtime.clock import iso  # noqa: PLC0415
+    from schemas.records import RegisterReadings
+    from streams.runtime.clock import iso
 
     if isinstance(reading, RegisterReadings):
         return [
@@ -169,7 +169,7 @@ def _scaled(value: Any, scaler: int | None) -> Any:
 
 
 def _time(option: str, text: str) -> int | None:
-    from datetime import datetime  # noqa: PLC0415
+    from datetime import datetime
 
     if not text:
         return None

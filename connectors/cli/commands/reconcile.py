@@ -37,7 +37,7 @@ def reconcile(
     Missing intervals are no disagreement, they are in the table. The exit code is 1 where topic, gap finder and ClickHouse
     do not say the same; a day that is not over, or whose readings are on their way, may differ for minutes.
     """
-    from connectors.cli.reconcile_sources import span_of  # noqa: PLC0415 - numpy and the drivers take their time
+    from connectors.cli.reconcile_sources import span_of
 
     try:
         span_of(zone, 0, 900)
@@ -73,9 +73,9 @@ class _Run:
 
     def rows(self, days: list[date]) -> Iterator[dict[str, Any]]:
         """Of every day."""
-        from connectors.cli import reconcile_sources as sources  # noqa: PLC0415 - as above
-        from connectors.cli.reconciling import Place, compare  # noqa: PLC0415
-        from connectors.clickhouse.store import open_store  # noqa: PLC0415
+        from connectors.cli import reconcile_sources as sources
+        from connectors.cli.reconciling import Place, compare
+        from connectors.clickhouse.store import open_store
 
         given = context.settings()
         store = open_store(given.clickhouse)

@@ -38,7 +38,7 @@ def replay(
 
     Records are marked with a replay id. A run that was interrupted goes on where it stopped, by the same command.
     """
-    from connectors.cli.replaying import Replay, Wanted  # noqa: PLC0415
+    from connectors.cli.replaying import Replay, Wanted
 
     if bool(files) == bool(from_topic):
         raise usage("give files, or --from-topic", "`hes replay capture.pcap`, or `hes replay --from-topic hes.frames`")

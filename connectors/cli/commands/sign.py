@@ -38,13 +38,13 @@ def sign(
 
     An Operator is signed by the root key: --as root. Nothing is sent unless --send is given.
     """
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
-    from connectors.cli.json_records import read_record  # noqa: PLC0415
-    from connectors.cli.signing import new_id, now_ms, person, seal  # noqa: PLC0415
-    from connectors.cli.watching import Watch, encoded  # noqa: PLC0415
-    from schemas.records import CommandDecision, CommandRequest, Control, Operator  # noqa: PLC0415
-    from schemas.signatures import digest  # noqa: PLC0415
+    from connectors.cli.json_records import read_record
+    from connectors.cli.signing import new_id, now_ms, person, seal
+    from connectors.cli.watching import Watch, encoded
+    from schemas.records import CommandDecision, CommandRequest, Control, Operator
+    from schemas.signatures import digest
 
     record = read_record(file, tuple(_TOPICS))
     if not isinstance(record, CommandRequest | CommandDecision | Control | Operator):

@@ -57,7 +57,7 @@ def show(
     """Show topology.yaml: each topic with its values, writers and readers."""
     stated = _load(context.settings())
     if mermaid:
-        from schemas.topology_draw import mermaid as draw  # noqa: PLC0415
+        from schemas.topology_draw import mermaid as draw
 
         print(draw(stated, everything=everything))
         return
@@ -84,7 +84,7 @@ def check(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Compare with Kafka and the registry, compatibility of schemas included; the exit code is 1 where something differs."""
-    from connectors.cli import topology_ops  # noqa: PLC0415
+    from connectors.cli import topology_ops
 
     given = context.settings()
     with _sides(given, only) as (admin, registry):
@@ -111,7 +111,7 @@ def export(
     cluster: Annotated[str, typer.Option(help="the Strimzi Kafka resource")] = "hes",
 ) -> None:
     """Write the topology as kafka-gitops state or as Strimzi resources, access control lists included."""
-    from schemas import topology_export  # noqa: PLC0415
+    from schemas import topology_export
 
     stated = _load(context.settings())
     print(
@@ -121,7 +121,7 @@ def export(
 
 def apply_to(given: Settings, replication: int | None, only: Only | None = None) -> list[Change]:
     """Apply the topology where the settings say."""
-    from connectors.cli import topology_ops  # noqa: PLC0415
+    from connectors.cli import topology_ops
 
     with _sides(given, only) as (admin, registry):
         return topology_ops.apply(_load(given), admin, registry, replication)
@@ -140,7 +140,7 @@ def _admin(given: Settings) -> AdminClient:
 @contextmanager
 def _sides(given: Settings, only: Only | None) -> Iterator[tuple[AdminClient | None, RemoteRegistry | None]]:
     """Kafka and the registry, or only one of them, with their errors as the command's."""
-    from connectors.cli.topology_ops import ApplyError  # noqa: PLC0415
+    from connectors.cli.topology_ops import ApplyError
 
     try:
         with closing(RemoteRegistry(given.registry.url)) as registry:

@@ -10,7 +10,7 @@ from schemas.codec import Codec
 from schemas.ids import event_id
 from schemas.records import Cause, Job, Meter, Operation, Priority
 from streams.runtime.clock import Clock
-from streams.runtime.kafka import Publisher
+from streams.runtime.kafka import Done, Publisher
 from streams.runtime.tracing import headers_of
 
 DAY_MS = 86_400_000
@@ -28,7 +28,7 @@ class Asks:
     run: str  # what caused the jobs: this demo
     on_demand: int = 0
     asked: set[str] = field(default_factory=set)
-    """Ids of every job."""
+    """Ids of every job that Kafka has."""
     _turn: itertools.cycle[Meter] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,5 +61,15 @@ class Asks:
             cause=Cause.ON_DEMAND if urgent else Cause.SCHEDULED,
             caused_by=self.run,
         )
-        self.asked.add(job.id)
-        self.publisher.send(topic, meter.id, self.codec.encode(job), headers_of(job, source="demo", at_ms=now))
+        headers = headers_of(job, source="demo", at_ms=now)
+        # What Kafka did not take, which for a profile `flush` tells, was asked of nobody.
+        self.publisher.send(topic, meter.id, self.codec.encode(job), headers, self._noting(job.id) if urgent else None)
+        if not urgent:
+            self.asked.add(job.id)
+
+    def _noting(self, job_id: str) -> Done:
+        def done(error: Exception | None) -> None:
+            if error is None:
+                self.asked.add(job_id)
+
+        return done

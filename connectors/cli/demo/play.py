@@ -30,7 +30,9 @@ _DRAIN_S = 180.0
 Show = Callable[[Snapshot, float | None, str], None]
 """Shows a snapshot, the seconds left where there is an end, and words."""
 Between = Callable[[float], None]
-"""Called with the seconds since the run began, a few times a second: tests kill processes here."""
+"""Called with the seconds since the run began, a few times a second, also while the run ends: tests kill processes here, and
+start them again.
+"""
 
 
 def play(stage: Stage, span_s: float | None, *, record: Path | None = None, between: Between | None = None) -> Summary:
@@ -63,22 +65,26 @@ def play(stage: Stage, span_s: float | None, *, record: Path | None = None, betw
             say("ending; Ctrl-C again ends at once")
         publisher.close()
         # Meters that were asked must be there to answer, and only then may they go.
-        _drain(stage, watch, show, "hes.jobs.")
+        look = stage.check if between is None else lambda: between(time.monotonic() - began)
+        _drain(watch, show, "hes.jobs.", look)
         stage.end_fleet()
-        _drain(stage, watch, show, "")
+        _drain(watch, show, "", look)
     watch.stop()
     say("comparing what arrived with what the meters held and sent")
     return reconcile(Truth.read(stage.truth, asks.asked), gather(stage.settings, (day, day + DAY_MS)), len(stage.meters))
 
 
-def _drain(stage: Stage, watch: Watch, show: Show, topics: str) -> None:
+def _drain(watch: Watch, show: Show, topics: str, look: Callable[[], None]) -> None:
     """Until every service has done all there is on topics of this prefix; twice, since one's output is another's input."""
     until, still = time.monotonic() + _DRAIN_S, 0
     while still < 2 and time.monotonic() < until:
-        stage.check()
+        look()
         still = still + 1 if watch.drained(topics) else 0
         show(watch.look(), None, "finishing what is under way")
         time.sleep(_LOOK_EVERY_S)
+    if still < 2:
+        unread = ", ".join(f"{topic} {lag}" for topic, lag in watch.lag().items() if lag and topic.startswith(topics))
+        say(f"not everything was read within {_DRAIN_S:.0f} s; records left: {unread or 'Kafka does not say'}")
 
 
 @contextmanager

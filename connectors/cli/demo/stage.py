@@ -29,6 +29,7 @@ from streams.runtime.settings import Settings
 
 SERVICES = ("split", "clickhouse", "oms", "fraud", "gateway")
 READY_WITHIN_S = 60.0
+FLEET_ENDS_WITHIN_S = 360.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +165,10 @@ class Stage:
                 self.failed(child)
 
     def end_fleet(self) -> dict[str, Any]:
-        """Let the meters finish what they send; the fleet's own summary."""
+        """Let the meters finish what they send, for as long as the fleet's own `drain_s`; its summary."""
         if self.fleet is None or self.fleet.running is None:
             return {}
-        process.stop([self.fleet.running], grace_s=60.0)
+        process.stop([self.fleet.running], grace_s=FLEET_ENDS_WITHIN_S)
         summary = self._lines(self.fleet.log, "by_kind")
         self.fleet = None
         return summary

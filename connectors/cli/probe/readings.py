@@ -18,7 +18,8 @@ from connectors.protocols.dlms.get import Attribute
 from connectors.protocols.dlms.objects.disconnect import RELAY, RelayState, read_relay
 from connectors.protocols.dlms.objects.event_log import Event, read_event_log
 from connectors.protocols.dlms.objects.object_list import CURRENT, ObjectEntry, read_object_list
-from connectors.protocols.dlms.profile import Profile, Rules
+from connectors.protocols.dlms.profile import Profile
+from connectors.protocols.dlms.profile_shape import Rules
 from connectors.protocols.dlms.telegram import scaled
 from connectors.protocols.dlms.template import Template
 

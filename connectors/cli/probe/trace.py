@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from connectors.protocols.dlms.association import masked
 from connectors.protocols.dlms.framing.hdlc import LLC_TO_SERVER
 from connectors.protocols.dlms.hdlc_frames import Frames
+from connectors.protocols.dlms.masking import masked
 
 _FCS = b"**"  # the checksum of what is starred would tell two octets of it
 _TAIL = 3  # octets: checksum and flag

@@ -72,7 +72,7 @@ def offered(identified: Identified) -> Offered | None:
 def encipher(key: Key, ticket: bytes) -> bytes:
     """One block of DES: 3DES with the same key three times is DES."""
     # The standard's cipher; there is no other that these meters know.
-    encryptor = Cipher(TripleDES(key.octets * 3), ECB()).encryptor()  # noqa: S305
+    encryptor = Cipher(TripleDES(key.octets * 3), ECB()).encryptor()  # noqa: S305 - the cipher that the standard has
     return encryptor.update(ticket)
 
 

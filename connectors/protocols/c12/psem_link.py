@@ -182,7 +182,7 @@ class PsemLink:
         self._give_up(_SILENT_IN[self.state])
         return b""
 
-    def close(self, now: float) -> bytes:  # noqa: ARG002 — a link's signature
+    def close(self, now: float) -> bytes:  # noqa: ARG002 - a link's signature
         """End. Nothing is said: the session terminates."""
         self._call(Event.CLOSE)
         self._failure = None

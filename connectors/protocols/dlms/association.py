@@ -10,15 +10,14 @@ goes into the AARQ and nowhere else.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import IntFlag
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from connectors.protocols.dlms.ber import fields, inner, integer, malformed, read_tlv, tlv
+from connectors.protocols.dlms.ber import fields, inner, integer, malformed, tlv
 from connectors.protocols.dlms.client_apdus import CONFIRMED_SERVICE_ERROR, Session, not_an_answer
-from connectors.protocols.dlms.errors import CipherError, DecodeError, PeerError
+from connectors.protocols.dlms.errors import CipherError, PeerError
 
 if TYPE_CHECKING:  # both stand on this module
     from connectors.protocols.dlms.hls import Hls
@@ -135,8 +134,8 @@ class Associated:
 
 
 _CONTEXT = bytes.fromhex("60 85 74 05 08 01")  # 1 logical names, 2 short names, 3 and 4 the same with ciphering
-_MECHANISM = bytes.fromhex("60 85 74 05 08 02")
-_LOW = 1
+MECHANISM = bytes.fromhex("60 85 74 05 08 02")
+LOW = 1
 _REQUIREMENTS = bytes.fromhex("8A 02 07 80")  # sender-acse-requirements: authentication
 _NORMAL = bytes((0x80, 1, 0))  # reason of a release
 _SUBJECT = "association"
@@ -220,7 +219,7 @@ def _aarq(config: Association, challenge: bytes) -> bytes:
     if channel is not None:
         channel.begin()
     title, certificate = None if channel is None else channel.title, None if hls is None else hls.certificate
-    mechanism = (0 if config.password is None else _LOW) if hls is None else int(hls.mechanism)
+    mechanism = (0 if config.password is None else LOW) if hls is None else int(hls.mechanism)
     head = _head(1 + config.short_names + 2 * config.ciphered, title, certificate, config.user, mechanism)
     if mechanism:
         head += tlv(0xAC, tlv(0x80, (config.password or b"") if hls is None else challenge))
@@ -239,7 +238,7 @@ def _head(context: int, title: bytes | None, certificate: bytes | None, user: in
     if user is not None:
         parts.append(tlv(0xA9, tlv(0x02, bytes((user,)))))
     if mechanism:
-        parts += [_REQUIREMENTS, tlv(0x8B, _MECHANISM + bytes((mechanism,)))]
+        parts += [_REQUIREMENTS, tlv(0x8B, MECHANISM + bytes((mechanism,)))]
     return b"".join(parts)
 
 
@@ -248,60 +247,18 @@ def _initiate(config: Association) -> bytes:
     channel = config.channel
     key = b"" if channel is None else channel.dedicated_key
     general = channel is not None and channel.general
-    dedicated = bytes((1, len(key))) + key if key else b"\0"
-    blocks = Conformance.GENERAL_BLOCK_TRANSFER if config.gbt_window else 0
-    return b"\x01" + dedicated + _proposal(config.conformance | blocks, config.max_receive_pdu, general)
+    proposal = _proposal(config.conformance, config.max_receive_pdu, general, config.gbt_window != 0)
+    return b"\x01" + bytes((1, len(key))) + key + proposal if key else b"\x01\0" + proposal
 
 
 @lru_cache(maxsize=_KEPT)
-def _proposal(conformance: Conformance, size: int, general: bool) -> bytes:
+def _proposal(conformance: Conformance, size: int, general: bool, blocks: bool) -> bytes:
     """What follows the dedicated key in an initiateRequest."""
     if general:
         conformance |= Conformance.GENERAL_PROTECTION
+    if blocks:
+        conformance |= Conformance.GENERAL_BLOCK_TRANSFER
     return b"\0\0\x06\x5f\x1f\x04\0" + conformance.to_bytes(3, "big") + size.to_bytes(2, "big")
-
-
-def masked(apdu: bytes) -> bytes:
-    """An APDU as it may be kept: the octets of a password, secret or key are asterisks.
-
-    That is the authentication value of an AARQ with low level security, and what a SET, ACTION or write makes the secret of
-    an association or the key of an M-Bus device; what follows such in one request is starred with it. Challenges and
-    proofs are no secrets.
-    """
-    if apdu[:1] == bytes((AARQ,)):
-        return _masked_aarq(apdu)
-    setting = SETS_SECRET.get(apdu[0]) if apdu else None
-    found = setting.search(apdu) if setting is not None else None
-    return apdu if found is None else apdu[: found.end()] + b"*" * (len(apdu) - found.end())
-
-
-SETS_SECRET = {
-    0xC1: re.compile(rb"\x00\x0f\x00.\x28..\xff\x07", re.DOTALL),  # 15/0.b.40.d.e.255/7, secret
-    # its change; keys of M-Bus devices, 72/…/7; keys of the meter, wrapped, 64/…/2
-    0xC3: re.compile(rb"\x00(\x0f\x00.\x28..\xff\x02|\x48\x00.\x18..\xff\x07|\x40\x00.\x2b..\xff\x02)", re.DOTALL),
-    0x06: re.compile(rb"\x02\xfa.", re.DOTALL),  # anything of the association by short names
-}
-"""By the first octet of a request: what of it sets a secret."""
-
-
-def _masked_aarq(apdu: bytes) -> bytes:
-    """With the authentication value starred, unless the mechanism says that it is a challenge. What cannot be read is
-    starred as a whole.
-    """
-    try:
-        body = inner(apdu, AARQ)
-        mechanism = fields(body).get(0x8B, b"")
-        if mechanism[:-1] == _MECHANISM and mechanism[-1] > _LOW:
-            return apdu
-        at = len(apdu) - len(body)
-        while at < len(apdu):
-            tag, value, at = read_tlv(apdu, at)
-            if tag == 0xAC:
-                secret = inner(value, 0x80)
-                apdu = apdu[: at - len(secret)] + b"*" * len(secret) + apdu[at:]
-    except DecodeError:
-        return apdu[:1] + b"*" * (len(apdu) - 1)
-    return apdu
 
 
 def read_aare(apdu: bytes, proposed: Association) -> Associated:
@@ -347,7 +304,7 @@ def _accepted(found: dict[int, bytes], proposed: Association) -> Associated:
 def _challenge(found: dict[int, bytes], hls: Hls) -> bytes:
     """StoC. Raises PeerError "peer-authentication" where the meter asks for no proof, or for another kind."""
     mechanism = found.get(0x89)
-    if mechanism is not None and mechanism != _MECHANISM + bytes((hls.mechanism,)):
+    if mechanism is not None and mechanism != MECHANISM + bytes((hls.mechanism,)):
         detail = f"{_SUBJECT}: the meter authenticates by another mechanism ({mechanism.hex().upper()}) than was asked for"
         raise PeerError("peer-authentication", detail)
     if 0xAA not in found:

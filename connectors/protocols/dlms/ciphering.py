@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hmac import compare_digest
+from struct import Struct
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -48,7 +49,14 @@ SUITE = 0x0F
 KEY_OCTETS = {0: 16, 1: 16, 2: 32}
 """Octets of a key, by security suite."""
 
+SERVICE_TAG = {tag: tag + 0x08 for tag in range(0xC0, 0xC8)} | {tag: tag + 0x20 for tag in SHORT_NAME_SERVICES}
+DEDICATED_TAG = {tag: tag + 0x10 for tag in range(0xC0, 0xC8)} | {tag: tag + 0x40 for tag in SHORT_NAME_SERVICES}
+"""By the first octet of a service: that of its glo- and its ded- APDU."""
+
 _TITLE, _TAG, _HEADER = 8, 12, 5
+_WHOLE_TAG = 16
+_CUT = _TAG - _WHOLE_TAG
+_HEAD = Struct(">BI")
 _CACHED_KEYS = 8192
 _KEY_NAMES = ("ek", "ak", "dedicated", "broadcast", "kek")
 
@@ -111,14 +119,13 @@ def decipher(apdu: bytes, lookup: KeyLookup, system_title: bytes | None = None, 
     keys = lookup(title)
     if keys is None:
         raise missing("no key", title)
-    return open_content(content, keys, title, dedicated=apdu[0] in DEDICATED_TAGS, verify=verify)
-
-
-def open_content(content: bytes, keys: Keys, title: bytes, *, dedicated: bool, verify: bool = True) -> Deciphered:
-    """The same of what `content_of` found, with the keys of that title."""
-    key = _key_for(content[0], keys, title, dedicated=dedicated)
-    plain = unseal(content, key, keys.ak, title, verify=verify)
+    plain = open_content(content, keys, title, dedicated=apdu[0] in DEDICATED_TAGS, verify=verify)
     return Deciphered(plain, title, int.from_bytes(content[1:_HEADER], "big"), content[0])
+
+
+def open_content(content: bytes, keys: Keys, title: bytes, *, dedicated: bool, verify: bool = True) -> bytes:
+    """The plain text of what `content_of` found, with the keys of that title."""
+    return unseal(content, _key_for(content[0], keys, title, dedicated=dedicated), keys.ak, title, verify=verify)
 
 
 def cipher(
@@ -151,17 +158,16 @@ def seal(
     if len(title) != _TITLE or not 0 <= counter < 1 << 32:
         detail = f"a system title of {len(title)} octets (8) or the counter {counter} (32 bit) is wrong"
         raise CipherError("cipher-malformed", detail, title)
-    engine, octets = _engine(key), counter.to_bytes(4, "big")
-    head = bytes((security,))
-    if security & AUTHENTICATED and ak is None:
-        raise missing("no authentication key (AK)", title)
-    additional = head + ak + context if ak is not None and security & AUTHENTICATED else b""
+    engine, head = _engine(key), _HEAD.pack(security, counter)
+    additional = b""
+    if security & AUTHENTICATED:
+        if ak is None:
+            raise missing("no authentication key (AK)", title)
+        additional = head[:1] + ak + context
     if security & ENCRYPTED:
         # A tag of 12 octets is the beginning of that of 16
-        body = engine.encrypt(title + octets, plain, additional)[: len(plain) + (_TAG if additional else 0)]
-    else:
-        body = plain + engine.encrypt(title + octets, b"", additional + plain)[:_TAG]
-    return head + octets + body
+        return head + engine.encrypt(title + head[1:], plain, additional)[: _CUT if additional else -_WHOLE_TAG]
+    return head + plain + engine.encrypt(title + head[1:], b"", additional + plain)[:_TAG]
 
 
 def unseal(
@@ -170,14 +176,17 @@ def unseal(
     """The plain text of a ciphered content of which `check_security` thinks well. Raises CipherError."""
     if len(content) < _HEADER:
         raise CipherError("cipher-malformed", f"{len(content)} octets in a ciphered APDU: its header has {_HEADER}", title)
-    security, vector, body, tag = content[0], title + content[1:_HEADER], content[_HEADER:], b""
+    security, vector, tag = content[0], title + content[1:_HEADER], b""
     engine = _engine(key)
     if security & AUTHENTICATED:
-        if len(body) < _TAG:
-            raise CipherError("cipher-malformed", f"{len(body)} octets where a tag of {_TAG} is due", title)
-        body, tag = body[:-_TAG], body[-_TAG:]
+        if len(content) < _HEADER + _TAG:
+            detail = f"{len(content) - _HEADER} octets where a tag of {_TAG} is due"
+            raise CipherError("cipher-malformed", detail, title)
+        body, tag = content[_HEADER:-_TAG], content[-_TAG:]
+    else:
+        body = content[_HEADER:]
     # Counter mode is its own inverse, so encrypting again gives the text (and a tag of no meaning)
-    plain = engine.encrypt(vector, body, None)[: len(body)] if security & ENCRYPTED else body
+    plain = engine.encrypt(vector, body, None)[:-_WHOLE_TAG] if security & ENCRYPTED else body
     if tag and (ak is not None or verify):
         # and encrypting the text gives the tag: AESGCM.decrypt knows none of 12 octets, Cipher(GCM) takes twice the time
         if ak is None:
@@ -196,10 +205,9 @@ def gmac(text: bytes, keys: Keys, title: bytes, counter: int) -> bytes:
 
 def service_tag(plain: bytes, *, dedicated: bool = False) -> int:
     """The tag of the glo- (or ded-) APDU for this service: get-request C0 becomes C8 (D0). Raises CipherError."""
-    if plain and 0xC0 <= plain[0] <= 0xC7:
-        return plain[0] + (0x10 if dedicated else 0x08)
-    if plain and plain[0] in SHORT_NAME_SERVICES:
-        return plain[0] + (0x40 if dedicated else 0x20)
+    tag = (DEDICATED_TAG if dedicated else SERVICE_TAG).get(plain[0]) if plain else None
+    if tag is not None:
+        return tag
     detail = "only get, set, action, event-notification, read, write and report have a glo- or ded- APDU"
     raise CipherError("cipher-malformed", detail)
 
@@ -281,9 +289,9 @@ def missing(what: str, title: bytes) -> CipherError:
 
 def _tag(engine: AESGCM, vector: bytes, security: int, ak: bytes, plain: bytes) -> bytes:
     additional = bytes((security,)) + ak
-    text = plain if security & ENCRYPTED else b""
-    sealed = engine.encrypt(vector, text, additional if security & ENCRYPTED else additional + plain)
-    return sealed[len(text) : len(text) + _TAG]
+    if security & ENCRYPTED:
+        return engine.encrypt(vector, plain, additional)[-_WHOLE_TAG:_CUT]
+    return engine.encrypt(vector, b"", additional + plain)[:_TAG]
 
 
 @lru_cache(maxsize=_CACHED_KEYS)

@@ -17,8 +17,9 @@ from connectors.protocols.dlms.association import Associated, Conformance
 from connectors.protocols.dlms.client_apdus import Session
 from connectors.protocols.dlms.errors import DecodeError, PeerError
 from connectors.protocols.dlms.get import LIMITS, Attribute, ByRange, Limits, Selection, datetime_octets, get, get_list
-from connectors.protocols.dlms.profile import MAX_COLUMNS, RULES, Column, Profile, ProfileShape, Rules, parse_profile
+from connectors.protocols.dlms.profile import MAX_COLUMNS, Profile, parse_profile
 from connectors.protocols.dlms.profile_batch import parse_profiles
+from connectors.protocols.dlms.profile_shape import RULES, Column, ProfileShape, Rules
 from connectors.protocols.dlms.telegram import Scalar, octets_of, scalar
 
 CLOCK = Attribute(8, cosem.CLOCK, 2)

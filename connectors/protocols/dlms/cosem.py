@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 
 from connectors.protocols.dlms.errors import DecodeError
 
@@ -42,6 +43,7 @@ def obis(octets: bytes) -> str:
     return "{}.{}.{}.{}.{}.{}".format(*octets)
 
 
+@lru_cache(maxsize=4_096)
 def obis_bytes(text: str) -> bytes:
     """The six octets of "A.B.C.D.E.F" or of the usual "A-B:C.D.E*F"; F defaults to 255. ValueError where it is no OBIS."""
     parts = text.replace("-", ".").replace(":", ".").replace("*", ".").split(".")
@@ -101,7 +103,7 @@ def parse_datetime(octets: bytes, *, deviation_reversed: bool = False) -> MeterT
     hundredth = 0 if hundredth == 0xFF else hundredth
     try:
         if year < 1900:
-            raise ValueError  # noqa: TRY301 — the same refusal as for a 13th month
+            raise ValueError  # noqa: TRY301 - the same refusal as for a 13th month
         local = datetime(year, month, day, hour, minute, second, hundredth * 10_000)
     except ValueError:
         raise DecodeError("dlms-time", f"{octets.hex().upper()} is no date-time: check the meter's clock") from None

@@ -42,7 +42,7 @@ class State(Enum):
 class Event(Enum):
     """What moves it: frames of the meter, calls, and what they lead to."""
 
-    I = "I"  # noqa: E741 — the standard's name
+    I = "I"  # noqa: E741 - the standard's name
     RR = "RR"
     RNR = "RNR"
     REJ = "REJ"
@@ -246,7 +246,7 @@ class HdlcLink:
             return b""
         return self._take_turn(now)
 
-    def _ua(self, frame: Frame, event: Event, now: float) -> bytes:  # noqa: ARG002 — a handler's signature
+    def _ua(self, frame: Frame, event: Event, now: float) -> bytes:  # noqa: ARG002 - a handler's signature
         if self.state is State.CLOSING:
             self._step(event)
             self._deadline = None
@@ -258,7 +258,7 @@ class HdlcLink:
         self._deadline, self._attempts = None, 0
         return b""
 
-    def _dm(self, frame: Frame, event: Event, now: float) -> bytes:  # noqa: ARG002 — a handler's signature
+    def _dm(self, frame: Frame, event: Event, now: float) -> bytes:  # noqa: ARG002 - a handler's signature
         before = self.state
         self._step(event)
         self._deadline = None
@@ -268,7 +268,7 @@ class HdlcLink:
         detail = f"the meter {what} (DM): another client may hold it, or it timed out: open again later"
         raise PeerError("link-refused", detail, retry=True)
 
-    def _frmr(self, frame: Frame, event: Event, now: float) -> bytes:  # noqa: ARG002 — a handler's signature
+    def _frmr(self, frame: Frame, event: Event, now: float) -> bytes:  # noqa: ARG002 - a handler's signature
         self._step(event)
         self._deadline = None
         why = f" ({frame.information[:3].hex(' ').upper()})" if frame.information else ""

@@ -108,7 +108,7 @@ def _push_setup(body: Value, found: Found, _: bool) -> bool:
     at = next((i for i, item in enumerate(body[:4]) if is_push_setup(item)), None)
     if at is None or any(_as_text(item) is None for item in body[:at]):
         return False
-    setup = obis(bytes(body[at]))  # type: ignore[arg-type] # is_push_setup says that these are octets
+    setup = obis(bytes(body[at]))  # type: ignore[arg-type]  # is_push_setup says that these are octets
     positions = found.template.objects.get(setup)
     if at == 0 and (positions is None or len(positions) != len(body)):
         return False  # a named value, not a push's own name

@@ -91,7 +91,7 @@ class WrapperLink:
         """See `Link`."""
         return self._deadline
 
-    def open(self, now: float) -> bytes:  # noqa: ARG002 — a Link's signature
+    def open(self, now: float) -> bytes:  # noqa: ARG002 - a Link's signature
         """See `Link`."""
         self.opened = True
         return b""
@@ -120,7 +120,7 @@ class WrapperLink:
             raise silent("did not answer in time")
         return b""
 
-    def close(self, now: float) -> bytes:  # noqa: ARG002 — a Link's signature
+    def close(self, now: float) -> bytes:  # noqa: ARG002 - a Link's signature
         """See `Link`."""
         self.opened, self._deadline = False, None
         return b""

@@ -17,19 +17,11 @@ from numpy.typing import NDArray
 from connectors.protocols.dlms import axdr
 from connectors.protocols.dlms.errors import DecodeError
 from connectors.protocols.dlms.gaps import Gaps
-from connectors.protocols.dlms.profile import (
-    MAX_ROWS,
-    RULES,
-    Channel,
-    Plan,
-    Profile,
-    ProfileShape,
-    Rules,
-    parse_profile,
-)
+from connectors.protocols.dlms.profile import MAX_ROWS, Channel, Profile, parse_profile
 from connectors.protocols.dlms.profile_columns import Values
 from connectors.protocols.dlms.profile_grids import Grid, grid_of
 from connectors.protocols.dlms.profile_rows import Layout
+from connectors.protocols.dlms.profile_shape import RULES, Plan, ProfileShape, Rules
 from connectors.protocols.dlms.profile_times import DATE_TIME, read_times
 
 MOST = 256

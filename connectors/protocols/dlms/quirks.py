@@ -8,7 +8,7 @@ from datetime import tzinfo
 from connectors.protocols.dlms.association import PROPOSED, Conformance
 from connectors.protocols.dlms.objects.clock import TimeForm
 from connectors.protocols.dlms.objects.clock import form_of as _form_of
-from connectors.protocols.dlms.profile import Rules
+from connectors.protocols.dlms.profile_shape import Rules
 from connectors.protocols.dlms.template import Template
 
 _LEFT_OUT = {"no-lists": Conformance.MULTIPLE_REFERENCES, "no-selective-access": Conformance.SELECTIVE_ACCESS}

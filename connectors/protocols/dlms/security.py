@@ -21,6 +21,7 @@ from connectors.protocols.dlms import general_ciphering as general
 from connectors.protocols.dlms.ciphering import (
     AUTHENTICATED,
     BROADCAST,
+    DEDICATED_TAG,
     DEDICATED_TAGS,
     ENCRYPTED,
     GENERAL_CIPHERING,
@@ -31,8 +32,7 @@ from connectors.protocols.dlms.ciphering import (
     GLO_INITIATE_RESPONSE,
     KEY_OCTETS,
     OPENED_TAGS,
-    SHORT_NAME_SERVICES,
-    Deciphered,
+    SERVICE_TAG,
     Keys,
     check_security,
     cipher,
@@ -40,12 +40,11 @@ from connectors.protocols.dlms.ciphering import (
     gmac,
     missing,
     open_content,
-    service_tag,
 )
 from connectors.protocols.dlms.client_apdus import CONFIRMED_SERVICE_ERROR, EXCEPTION_RESPONSE, Session, T
 from connectors.protocols.dlms.errors import CipherError, PeerError
 from connectors.protocols.dlms.general_ciphering import KeyInfo, Opened, Parties
-from connectors.protocols.dlms.signing import Identity
+from connectors.protocols.dlms.signing import NOBODY, Identity
 
 BOTH = AUTHENTICATED | ENCRYPTED
 
@@ -80,6 +79,15 @@ class MemoryCounter:
             raise CipherError("cipher-counter", "the invocation counter is used up: give the meter a new key")
         self.value += 1
         return self.value - 1
+
+
+@dataclass(slots=True)
+class _Dedicated:
+    """The key of one association, and what was counted under it."""
+
+    keys: Keys
+    counter: MemoryCounter = field(default_factory=MemoryCounter)
+    heard: int = -1
 
 
 class Wrapping(Enum):
@@ -123,17 +131,16 @@ class Channel:
     echo: bool = True
     """Whether an answer with a key of its own must bear the request's transaction-id: without that nothing tells it from
     one that was recorded. Only for meters that count transactions themselves."""
-    identity: Identity = field(default_factory=Identity)
-    _fresh: Keys | None = field(default=None, init=False, repr=False)
+    identity: Identity = NOBODY
+    _fresh: _Dedicated | None = field(default=None, init=False, repr=False)
     _established: bool = field(default=False, init=False, repr=False)
-    _fresh_counter: MemoryCounter = field(default_factory=MemoryCounter, init=False, repr=False)
-    _fresh_heard: int = field(default=-1, init=False, repr=False)
     _transaction: bytes = field(default=b"", init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name, title in (("title", self.title), ("peer", self.peer)):
-            if title is not None and len(title) != 8:
-                raise ValueError(f"{name}, a system title, has {len(title)} octets: 8 are needed")
+        if len(self.title) != 8:
+            raise ValueError(f"title, a system title, has {len(self.title)} octets: 8 are needed")
+        if self.peer is not None and len(self.peer) != 8:
+            raise ValueError(f"peer, a system title, has {len(self.peer)} octets: 8 are needed")
         if self.policy & ~BOTH:
             raise ValueError(f"policy {self.policy:#04x}: AUTHENTICATED, ENCRYPTED, both or 0")
         if self.keys is None:
@@ -171,14 +178,13 @@ class Channel:
     @property
     def dedicated_key(self) -> bytes:
         """The association's own key, b"" where it has none."""
-        return b"" if self._fresh is None or self._fresh.dedicated is None else self._fresh.dedicated
+        return b"" if self._fresh is None or self._fresh.keys.dedicated is None else self._fresh.keys.dedicated
 
     def begin(self) -> None:
         """A new association is asked for: forget the dedicated key of the last, and make the next where one is wanted."""
         self._fresh, self._established = None, False
         if self.dedicated and self.keys is not None:
-            self._fresh = replace(self.keys, dedicated=secrets.token_bytes(KEY_OCTETS[self.keys.suite]))
-            self._fresh_counter, self._fresh_heard = MemoryCounter(), -1
+            self._fresh = _Dedicated(replace(self.keys, dedicated=secrets.token_bytes(KEY_OCTETS[self.keys.suite])))
 
     def established(self) -> None:
         """Both sides have proved themselves: from now on requests go under the dedicated key, if there is one."""
@@ -221,10 +227,10 @@ class Channel:
             return answer
         if not answer or answer[0] not in OPENED_TAGS:
             raise _downgraded("the initiateResponse came in clear")
-        opened = self._decipher(answer)
-        if answer[0] == GLO_INITIATE_RESPONSE and opened.plain[:1] != b"\x08":
+        plain = self._decipher(answer)
+        if answer[0] == GLO_INITIATE_RESPONSE and plain[:1] != b"\x08":
             raise CipherError("cipher-malformed", "0x28 holds no initiateResponse", self.peer)
-        return opened.plain
+        return plain
 
     def protect(self, apdu: bytes) -> bytes:
         """A request as it goes out. Raises CipherError where a key or the counter is missing."""
@@ -245,13 +251,12 @@ class Channel:
                 return general.encipher(
                     apdu, keys, parties, count, self.key_info, security=self.policy, identity=self.identity
                 )
-        dedicated = self._fresh is not None and self._established
+        tags, tag = SERVICE_TAG, GENERAL_GLO
         if self._fresh is not None and self._established:
-            keys, counter = self._fresh, self._fresh_counter
-        if self.wrapping is Wrapping.SERVICE and _has_service_tag(apdu[0]):
-            tag = service_tag(apdu, dedicated=dedicated)
-        else:
-            tag = GENERAL_DED if dedicated else GENERAL_GLO
+            keys, counter = self._fresh.keys, self._fresh.counter
+            tags, tag = DEDICATED_TAG, GENERAL_DED
+        if self.wrapping is Wrapping.SERVICE:
+            tag = tags.get(apdu[0], tag)
         return cipher(apdu, keys, self.title, counter.next(), self.policy, tag=tag)
 
     def open(self, apdu: bytes) -> bytes:
@@ -261,7 +266,7 @@ class Channel:
         if apdu[0] == GENERAL_CIPHERING and self.keys is not None:
             plain = self._general(general.decipher(apdu, self.keys, self.identity))
         elif apdu[0] in OPENED_TAGS and self.keys is not None:
-            plain = self._decipher(apdu).plain
+            plain = self._decipher(apdu)
             if apdu[0] not in (GENERAL_GLO, GENERAL_DED):
                 _check_service(apdu[0], plain, self.peer)
         elif self.policy:
@@ -275,24 +280,26 @@ class Channel:
             raise missing("no keys", self.peer or self.title)
         return self.keys, self.counter
 
-    def _decipher(self, apdu: bytes) -> Deciphered:
+    def _decipher(self, apdu: bytes) -> bytes:
         if self.peer is None:
             raise _nobody()
+        fresh = self._fresh
         dedicated = apdu[0] in DEDICATED_TAGS
-        keys = self._fresh if dedicated else self.keys
+        keys = self.keys if not dedicated else None if fresh is None else fresh.keys
         title, content = content_of(apdu, self.peer)
         check_security(content[0], title)
         if title != self.peer:
             raise _stranger(title, self.peer)
         if keys is None:
             raise missing("no key", title)
-        opened = open_content(content, keys, title, dedicated=dedicated)
-        self._check(opened.security, broadcast=bool(opened.security & BROADCAST))
-        if dedicated:
-            self._fresh_heard = _risen(opened.invocation_counter, self._fresh_heard, self.peer)
+        plain = open_content(content, keys, title, dedicated=dedicated)
+        self._check(content[0], broadcast=content[0] & BROADCAST != 0)
+        counter = int.from_bytes(content[1:_HEADER], "big")
+        if dedicated and fresh is not None:
+            fresh.heard = _risen(counter, fresh.heard, self.peer)
         else:
-            self.heard = _risen(opened.invocation_counter, self.heard, self.peer)
-        return opened
+            self.heard = _risen(counter, self.heard, self.peer)
+        return plain
 
     def _general(self, opened: Opened) -> bytes:
         self._check_parties(opened.parties)
@@ -347,13 +354,9 @@ def secured(session: Session[T], channel: Channel) -> Session[T]:
         session.close()
 
 
-def _has_service_tag(tag: int) -> bool:
-    return 0xC0 <= tag <= 0xC7 or tag in SHORT_NAME_SERVICES
-
-
 def _check_service(tag: int, plain: bytes, title: bytes | None) -> None:
     """A service may only be in the APDU that is named after it."""
-    if not plain or not _has_service_tag(plain[0]) or tag != service_tag(plain, dedicated=tag in DEDICATED_TAGS):
+    if not plain or tag != (DEDICATED_TAG if tag in DEDICATED_TAGS else SERVICE_TAG).get(plain[0]):
         raise CipherError("cipher-malformed", f"{tag:#04x} holds another service than its tag says", title)
 
 

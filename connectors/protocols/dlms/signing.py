@@ -58,6 +58,10 @@ class Identity:
         return f"Identity({', '.join(f'{name}=***' for name in names if getattr(self, name) is not None)})"
 
 
+NOBODY = Identity()
+"""No keys at all."""
+
+
 def suite_of(key: PrivateKey | PublicKey) -> Suite:
     """The suite whose curve the key lies on. Raises CipherError "cipher-suite-unsupported"."""
     for suite in SUITES.values():

@@ -120,7 +120,7 @@ def _flat(items: Sequence[Value], start: int, what: Descriptor, at: int) -> _Nam
         if unit is not None:
             return _Named(what, value, at + 2 - start, unit)
         if _is_unit_pair(items, at + 1):
-            return _Named(what, value, at + 3 - start, (int(items[at + 1]), unit_symbol(int(items[at + 2]))))  # type: ignore[arg-type] # _is_unit_pair says that both are numbers
+            return _Named(what, value, at + 3 - start, (int(items[at + 1]), unit_symbol(int(items[at + 2]))))  # type: ignore[arg-type]  # _is_unit_pair says that both are numbers
     return _Named(what, value, at + 1 - start)
 
 

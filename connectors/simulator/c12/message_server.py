@@ -182,7 +182,7 @@ class MessageServer:
                 break
         return found
 
-    def _do(self, request: Request, who: bytes, opened: Opened, now: float) -> Response:  # noqa: PLR0911 — a case a service
+    def _do(self, request: Request, who: bytes, opened: Opened, now: float) -> Response:  # noqa: PLR0911 - a case a service
         client = self._client(who, now)
         match request:
             case Identify():

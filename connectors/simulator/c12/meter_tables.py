@@ -83,7 +83,7 @@ class MeterTables:
             raise Refusal(responses.IAR)
         self._commands.run(data)
 
-    def write_elements(self, table: int, indices: tuple[int, ...], data: bytes) -> None:  # noqa: ARG002 — its signature
+    def write_elements(self, table: int, indices: tuple[int, ...], data: bytes) -> None:  # noqa: ARG002 - its signature
         """See `Tables`."""
         raise Refusal(responses.IAR)
 

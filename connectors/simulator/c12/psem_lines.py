@@ -29,7 +29,7 @@ class PsemConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._say(self._server.receive(data, loop.time()))
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """asyncio's: the connection ended."""
         self._transport = None
         self._set_timer(None)

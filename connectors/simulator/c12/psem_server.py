@@ -206,7 +206,7 @@ class PsemServer:
             octets = encode_response(Refused(responses.ONP))
         return self._link.send(octets, now)
 
-    def _handle(self, request: Request) -> Response:  # noqa: C901, PLR0911, PLR0912 — a case a service
+    def _handle(self, request: Request) -> Response:  # noqa: C901, PLR0911, PLR0912 - a case a service
         settings = self._settings
         match request:
             case Identify():

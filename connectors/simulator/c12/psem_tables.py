@@ -8,7 +8,7 @@ from typing import Protocol
 from connectors.protocols.c12 import responses
 
 
-class Refusal(Exception):  # noqa: N818 — a meter refuses, nothing is wrong with it
+class Refusal(Exception):  # noqa: N818 - a meter refuses, nothing is wrong with it
     """A response code other than OK."""
 
     def __init__(self, code: int) -> None:
@@ -38,7 +38,7 @@ class OctetTables:
     def __init__(self, octets: MutableMapping[int, bytes], writable: Collection[int] = ()) -> None:
         self.octets = octets
         self.writable = writable
-        self.written: Callable[[int], None] = lambda table: None  # noqa: ARG005 — a hook's signature
+        self.written: Callable[[int], None] = lambda table: None  # noqa: ARG005 - a hook's signature
         """Called after a table was written."""
 
     def read(self, table: int) -> bytes:
@@ -47,7 +47,7 @@ class OctetTables:
             raise Refusal(responses.IAR)
         return self.octets[table]
 
-    def read_elements(self, table: int, indices: tuple[int, ...], count: int) -> bytes:  # noqa: ARG002 — its signature
+    def read_elements(self, table: int, indices: tuple[int, ...], count: int) -> bytes:  # noqa: ARG002 - its signature
         """See `Tables`."""
         raise Refusal(responses.SNS)
 
@@ -61,6 +61,6 @@ class OctetTables:
         self.octets[table] = before[:offset] + data + before[offset + len(data) :]
         self.written(table)
 
-    def write_elements(self, table: int, indices: tuple[int, ...], data: bytes) -> None:  # noqa: ARG002 — its signature
+    def write_elements(self, table: int, indices: tuple[int, ...], data: bytes) -> None:  # noqa: ARG002 - its signature
         """See `Tables`."""
         raise Refusal(responses.SNS)

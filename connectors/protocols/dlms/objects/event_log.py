@@ -17,7 +17,8 @@ from connectors.protocols.dlms.cosem import MeterTime
 from connectors.protocols.dlms.errors import DecodeError
 from connectors.protocols.dlms.get import LIMITS, Attribute, Limits, Selection, get
 from connectors.protocols.dlms.objects.reading import whole
-from connectors.protocols.dlms.profile import MAX_ROWS, RULES, Column, ProfileShape, Rules
+from connectors.protocols.dlms.profile import MAX_ROWS
+from connectors.protocols.dlms.profile_shape import RULES, Column, ProfileShape, Rules
 from connectors.protocols.dlms.telegram import Scalar, scalar
 from connectors.protocols.dlms.template import AlarmTable
 

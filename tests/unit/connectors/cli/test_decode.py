@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-import typer
 
-from connectors.cli import main as cli
 from connectors.cli.commands import decode as command
 from tests.unit.connectors.cli.packets import Packet, capture
+from tests.unit.connectors.cli.typed import Hes, typing
 
 CAPTURES = {
     "hdlc_iskra550": "HDLC",
@@ -28,38 +27,12 @@ CAPTURES = {
 CIPHERED = ("hdlc_kamstrup_omnipower", "hdlc_landis_gyr_e450")
 
 
-class Ran:
-    def __init__(self, exit_code: int, out: str, err: str) -> None:
-        self.exit_code, self.out, self.err = exit_code, out, err
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Hes = Callable[..., Ran]
-
-
 @pytest.fixture
 def hes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Hes:
-    """Run `hes decode`, with everything that `main` does about errors."""
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.callback()(cli.options)
-    command.register(app)
-    monkeypatch.setattr(cli, "app", app)
-    monkeypatch.setattr("connectors.cli.commands.register", lambda _: None)
+    """Run `hes decode`."""
     for name in ("HES_EK", "HES_AK", "HES_DEBUG"):
         monkeypatch.delenv(name, raising=False)
-
-    def run(*arguments: str | Path) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["hes", "decode", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        code = ended.value.code
-        return Ran(code if isinstance(code, int) else 0, said.out, " ".join(said.err.split()))
-
-    return run
+    return partial(typing(command.register, monkeypatch, capsys), "decode")
 
 
 def folder(captures: Path) -> Path:

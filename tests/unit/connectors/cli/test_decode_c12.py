@@ -21,8 +21,9 @@ from connectors.simulator.config import FleetConfig
 from connectors.simulator.plan import plan_fleet
 from connectors.simulator.shipment import write_shipment
 from schemas.records import Identity, IdentityKind, Meter
+from tests.unit.connectors.cli import test_decode
 from tests.unit.connectors.cli.packets import Packet, capture, pcapng
-from tests.unit.connectors.cli.test_decode import Hes, Ran, hes
+from tests.unit.connectors.cli.typed import Hes, Ran
 from tests.unit.connectors.protocols.c12.messages import (
     CIPHERED,
     KEY,
@@ -38,7 +39,7 @@ from tests.unit.connectors.protocols.c12.tables.meters import table0
 from tests.unit.connectors.protocols.c12.test_eax import VECTORS
 from tests.unit.connectors.protocols.c12.test_psem_decode import TAPPED
 
-__all__ = ["hes"]  # the fixture
+hes = test_decode.hes  # the fixture
 
 # As in test_c1222_captures: keys of the captures' own documents.
 CAPTURE_KEYS = {

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from connectors.cli import main as cli
 from connectors.cli.commands import meters as command
 from connectors.gateway.keystore import FileKeyStore, MeterKeys, read_master_key
 from connectors.protocols.dlms.objects.security_setup import KeyEvent
+from tests.unit.connectors.cli.typed import Hes, typing
 
 EK = "000102030405060708090A0B0C0D0E0F"
 OURS = "4845530000000001"
 
 
-class Ran:
-    def __init__(self, exit_code: int, out: str, err: str) -> None:
-        self.exit_code, self.err = exit_code, " ".join(err.split())
-        self.rows: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
-
-
-Hes = Callable[..., Ran]
-
-
 @pytest.fixture
 def hes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hes:
     """Run a command of `hes meters` with a key store in `tmp_path`."""
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.callback()(cli.options)
-    app.add_typer(command.meters, name="meters")
-    monkeypatch.setattr(cli, "app", app)
-    monkeypatch.setattr("connectors.cli.commands.register", lambda _: None)
     for name, value in {
         "HES_HOME": str(tmp_path / "home"),
         "HES_GATEWAY__KEY_FILE": str(tmp_path / "keys"),
@@ -46,15 +29,7 @@ def hes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     }.items():
         monkeypatch.setenv(name, value)
     command.register(typer.Typer())  # puts `keys` on the group
-
-    def run(*arguments: str) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["hes", "meters", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return Ran(int(ended.value.code or 0), said.out, said.err)
-
-    return run
+    return partial(typing(lambda app: app.add_typer(command.meters, name="meters"), monkeypatch, capsys), "meters")
 
 
 def store(tmp_path: Path, master: str = "master") -> FileKeyStore:
@@ -134,6 +109,19 @@ def test_two_meters_with_one_key_reference_are_refused_at_import(hes: Hes, tmp_p
     assert "line 3: key-shared: meter m2 names the key reference 'm1', which is meter m1's" in ran.err
     assert "line 4: key-shared: meter m3 names the key reference 'old', which is meter m9's" in ran.err
     assert EK not in ran.err
+
+
+def test_keys_that_are_being_changed_are_refused_at_import(hes: Hes, tmp_path: Path) -> None:
+    hes("keys", "changes")
+    store(tmp_path).put_many({"m1": MeterKeys(bytes.fromhex(EK), meter="m1")})
+    store(tmp_path).propose("m1", MeterKeys(bytes(16)))
+    store(tmp_path).note("m1", KeyEvent.SEND)
+    file = tmp_path / "shipment.csv"
+    file.write_text(f"id,ek\nm1,{EK[::-1]}\nm2,{EK}\n")
+    ran = hes("import", "--dry-run", str(file))
+    assert (ran.exit_code, ran.rows) == (1, [{"imported": 0, "checked": 1, "wrong": 1}])
+    assert "line 2: keys-changing: the keys under 'm1' are being changed (sent)" in ran.err
+    assert EK[::-1] not in ran.err
 
 
 def test_a_folder_is_filled_by_somebody_else(hes: Hes, tmp_path: Path) -> None:

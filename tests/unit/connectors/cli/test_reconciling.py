@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.cli.reconcile_sources import sound
+from connectors.cli import reconciling
+from connectors.cli.failure import CommandError
+from connectors.cli.reconcile_sources import noted, sound
 from connectors.cli.reconciling import Expected, Figures, Line, Place, Profile, Received, Span, compare
 from schemas.records import Channel, IntervalReadings, Network, ReadSuccess, Schedule
 
@@ -70,6 +72,25 @@ def test_each_end_and_each_point_counts_once(readings: list[IntervalReadings], e
 )
 def test_what_the_sink_refuses_is_told_and_not_counted(record: Any, wanted: bool) -> None:
     assert sound(record) is wanted
+
+
+def test_a_fleet_of_many_kinds_of_channels_is_compared() -> None:
+    many = tuple(replace(PLAIN, obis=str(number)) for number in range(5_000))
+    received = Received()
+    assert noted(received, DAY, [reading(channels=many), None, reading(channels=many[:9])]) == 1
+    ((_, _, figures),) = received.figures([DAY])
+    ends = (DAY.start + 900_000) // 1000, (DAY.start + 1_800_000) // 1000
+    assert (figures.intervals, figures.points, figures.seconds) == (2, 10_000, 5_000 * sum(ends))
+
+
+def test_more_kinds_than_can_be_told_apart_end_the_command_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciling, "MAX_CHANNELS", 2)
+    two = (PLAIN, replace(PLAIN, obis="b"))
+    received = Received()
+    assert noted(received, DAY, [reading(channels=two), reading(channels=two)]) == 0
+    with pytest.raises(CommandError, match="more than 2 kinds of channels, the last 'c' of meter 'm1'") as error:
+        noted(received, DAY, [reading(channels=(*two, replace(PLAIN, obis="c")))])
+    assert "hes tail" in error.value.mend
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-5, 110), st.integers(1, 4)), max_size=20))

@@ -17,7 +17,7 @@ RUN_TEXTS = ["m1", "m1", "mø" * 90, "", "", ""]
 MANY = Runs([f"w{number}" for number in range(300)], np.arange(300), np.ones(300, np.int64))
 
 
-class Octets(BufferedReader):  # type: ignore[misc] # the driver has no type hints
+class Octets(BufferedReader):  # type: ignore[misc]  # the driver has no type hints
     """The driver's reader, over what we wrote."""
 
     def __init__(self, data: bytes) -> None:

@@ -13,7 +13,12 @@ from connectors.clickhouse.http import HttpStore
 from connectors.clickhouse.store import Address
 from streams.runtime.errors import FatalError, TemporaryError
 
-VERSION = b'{"meta": [{"name": "version()", "type": "String"}], "data": [["26.9.1.1"]]}'
+
+def version(since: int = 5) -> bytes:
+    meta = b'{"meta": [{"name": "version", "type": "String"}, {"name": "since", "type": "Int64"}]'
+    return meta + b', "data": [["26.9.1.1", %d]]}' % since
+
+
 COLUMNS = b'{"meta": [{"name": "name", "type": "String"}, {"name": "type", "type": "String"}], "data": [["a", "String"]]}'
 
 
@@ -77,14 +82,22 @@ def error(code: int, status: int = 500) -> tuple[int, dict[str, str], bytes]:
 
 
 def test_an_insert_names_its_columns_its_token_and_its_user(server: Scripted, store: HttpStore) -> None:
-    server.script = [ok(VERSION), ok(COLUMNS), ok()]
+    server.script = [ok(version()), ok(COLUMNS), ok()]
     assert store.insert("hes.t", {"a": ["x", "y"]}, "token-1") == 2
     query, headers, body = server.seen[-1]
     assert query["query"] == ["INSERT INTO hes.t (a) FORMAT Native"]
-    assert query["insert_deduplication_token"] == ["token-1"]
+    assert query["insert_deduplication_token"] == ["token-1-5"]
     assert query["async_insert"] == ["0"]
     assert (headers["X-ClickHouse-User"], headers["X-ClickHouse-Key"]) == ("me", "secret")
     assert body == b"\x01\x02\x01a\x06String\x01x\x01y"
+
+
+def test_an_insert_sent_again_to_a_server_that_was_started_anew_is_another(server: Scripted, store: HttpStore) -> None:
+    server.script = [ok(version(5)), ok(COLUMNS), ok(), None, ok(version(9)), ok()]
+    store.insert("hes.t", {"a": ["x"]}, "one")
+    assert store.insert("hes.t", {"a": ["y"]}, "two") == 1
+    tokens = [query.get("insert_deduplication_token") for query, _, _ in server.seen]
+    assert tokens == [None, None, ["one-5"], ["two-5"], None, ["two-9"]]
 
 
 def test_a_kept_connection_that_the_server_has_closed_is_opened_again(server: Scripted, store: HttpStore) -> None:
@@ -125,7 +138,7 @@ def test_errors_are_sorted_and_tell_no_password(
 
 
 def test_a_column_that_is_gone_is_a_table_error_and_types_are_asked_for_again(server: Scripted, store: HttpStore) -> None:
-    server.script = [ok(VERSION), ok(COLUMNS), ok(COLUMNS), ok()]
+    server.script = [ok(version()), ok(COLUMNS), ok(COLUMNS), ok()]
     with pytest.raises(TableError, match=r"hes\.t: there is no column b"):
         store.insert("hes.t", {"b": ["x"]}, "t")
     assert store.insert("hes.t", {"a": ["x"]}, "t") == 1

@@ -35,7 +35,7 @@ READING = IntervalReadings(
 
 
 def rows_by_hand(reading: IntervalReadings) -> dict[str, list[dict[str, Any]]]:
-    """One reading's rows, one at a time as records.py words them: the slow second opinion."""
+    """One reading's rows, one at a time as schemas.records words them: the slow second opinion."""
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
     for channel in reading.channels:
         for at in range(reading.rows):

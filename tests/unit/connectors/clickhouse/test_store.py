@@ -66,6 +66,7 @@ def test_parameters_become_literals(sql: str, params: dict[str, int | str | None
 def test_servers_that_know_no_tokens_get_none() -> None:
     assert insert_settings((18, 16), "t") == {}
     assert insert_settings((26, 9), "t")["insert_deduplication_token"] == "t"
+    assert insert_settings((26, 9), "t", since="7")["insert_deduplication_token"] == "t-7"
 
 
 @pytest.mark.parametrize(

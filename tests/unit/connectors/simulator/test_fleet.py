@@ -153,8 +153,8 @@ async def test_a_head_end_that_stays_away_is_written_down(tmp_path: Path) -> Non
 
 async def test_pairs_drips_and_noise_do_not_disturb_the_good_ones(tmp_path: Path) -> None:
     async with HeadEnd() as head:
-        quiet = {"outage_every_s": 0.3, "outage_lasts_s": 0.3, "tamper_every_s": 0.3, "voltage_every_s": 0.3}
-        config = replace(CALM, home=tmp_path, push_to=head.address, pace_share=1, **quiet)  # type: ignore[arg-type]
+        quiet: dict[str, Any] = {"outage_every_s": 0.3, "outage_lasts_s": 0.3, "tamper_every_s": 0.3, "voltage_every_s": 0.3}
+        config = replace(CALM, home=tmp_path, push_to=head.address, pace_share=1, **quiet)
         fleet = Fleet(config)
         head.opened = opener(fleet)
         await fleet.start()

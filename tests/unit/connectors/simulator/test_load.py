@@ -16,7 +16,8 @@ from connectors.protocols.dlms.client import Span, read_profile
 from connectors.protocols.dlms.client_apdus import Session
 from connectors.protocols.dlms.errors import DlmsError
 from connectors.protocols.dlms.hls import Hls, Mechanism
-from connectors.protocols.dlms.profile import Profile, Rules
+from connectors.protocols.dlms.profile import Profile
+from connectors.protocols.dlms.profile_shape import Rules
 from connectors.protocols.dlms.security import Channel, MemoryCounter, secured
 from connectors.simulator.load import PASSWORD, PROFILE, LoadFleet, meter_of
 from connectors.simulator.load_session import LoadMeter, LoadSession

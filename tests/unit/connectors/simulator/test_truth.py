@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,8 @@ DAY = 1_789_948_800_000  # 2026-09-21T00:00Z
 
 
 def config(**changes: object) -> FleetConfig:
-    return FleetConfig(Path("unused"), **{"meters": 60, "udp_to": Address("127.0.0.1", 1), **changes})  # type: ignore[arg-type]
+    given: dict[str, Any] = {"meters": 60, "udp_to": Address("127.0.0.1", 1)}
+    return FleetConfig(Path("unused"), **(given | changes))
 
 
 def test_the_same_seed_is_the_same_fleet_and_another_is_not() -> None:

@@ -1,4 +1,4 @@
-"""The C12.18 link: every state and event; what is lost, doubled, altered or late; two ends on a line that does all that."""
+"""The C12.18 link: a conversation packet by packet; what is lost, altered or late; what services settle."""
 
 from __future__ import annotations
 
@@ -6,150 +6,29 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from connectors.protocols.c12.errors import CODES, C12Error, FramingError, PeerError
-from connectors.protocols.c12.psem_link import TRANSITIONS, Event, PsemLink, State
-from connectors.protocols.c12.psem_timing import DEFAULTS, TIMING_C1221, Agreed, Timing
-from connectors.protocols.c12.requests import Identify, Negotiate, ReadFull, Terminate, Timings
+from connectors.protocols.c12.errors import C12Error, FramingError, PeerError
+from connectors.protocols.c12.psem_link import PsemLink, State
+from connectors.protocols.c12.psem_timing import DEFAULTS, TIMING_C1221, Agreed
+from connectors.protocols.c12.requests import Identify, Negotiate, Terminate, Timings
 from connectors.protocols.c12.responses import Done, Identified, Negotiated, Refused
 from connectors.protocols.c12.services import encode_request, encode_response
+from tests.unit.connectors.protocols.c12.psem_links import (
+    ANSWER,
+    ANSWER_PACKET,
+    LONG,
+    PARTS,
+    READ,
+    READ_PACKET,
+    TIMING,
+    broken,
+    opened,
+    receiving,
+    sending,
+    state_of,
+    waiting,
+)
 from tests.unit.connectors.protocols.c12.psem_octets import ACK, NAK, altered, packet
-
-TIMING = Timing(octet_s=0.5, answer_s=2, traffic_s=6, retries=3, patience_s=20)
-READ, ANSWER = encode_request(ReadFull(1)), b"\x00\x00\x01\x41\xbf"
-READ_PACKET, ANSWER_PACKET = packet(READ), packet(ANSWER)
-LONG = bytes(range(200))
-PARTS = (packet(LONG[:100], 0xC0, 1), packet(LONG[100:], 0xA0, 0))
-
-
-def opened(*, asks: bool = True, timing: Timing = TIMING, agreed: Agreed = DEFAULTS) -> PsemLink:
-    link = PsemLink(timing, asks=asks)
-    link.open(0.0)
-    link.agree(agreed)
-    return link
-
-
-def idle() -> PsemLink:
-    return opened()
-
-
-def sending() -> PsemLink:
-    link = opened()
-    link.send(READ, 0.0)
-    return link
-
-
-def waiting() -> PsemLink:
-    link = sending()
-    link.receive(ACK, 0.0)
-    return link
-
-
-def receiving() -> PsemLink:
-    link = waiting()
-    link.receive(PARTS[0], 0.0)
-    return link
-
-
-def broken() -> PsemLink:
-    link = waiting()
-    with pytest.raises(FramingError):
-        link.receive(packet(b"x", 0x80, 0), 0.0)
-    return link
-
-
-def closed() -> PsemLink:
-    return PsemLink(TIMING)
-
-
-STATES: dict[State, Callable[[], PsemLink]] = {
-    State.CLOSED: closed,
-    State.IDLE: idle,
-    State.SENDING: sending,
-    State.WAITING: waiting,
-    State.RECEIVING: receiving,
-    State.BROKEN: broken,
-}
-
-
-def state_of(link: PsemLink) -> State:
-    """The state, which mypy else thinks to be what was asserted last."""
-    return link.state
-
-
-def until_given_up(link: PsemLink) -> None:
-    while link.deadline is not None:
-        link.tick(link.deadline)
-
-
-ACTIONS: dict[str, Callable[[PsemLink], object]] = {
-    "open": lambda link: link.open(0.0),
-    "send": lambda link: link.send(READ, 0.0),
-    "wait": lambda link: link.send(b"", 0.0),
-    "close": lambda link: link.close(0.0),
-    "ACK": lambda link: link.receive(ACK, 0.0),
-    "NAK": lambda link: link.receive(NAK, 0.0),
-    "answer": lambda link: link.receive(ANSWER_PACKET, 0.0),
-    "part": lambda link: link.receive(PARTS[0], 0.0),
-    "continuation": lambda link: link.receive(PARTS[1], 0.0),
-    "altered": lambda link: link.receive(altered(ANSWER_PACKET), 0.0),
-    "noise": lambda link: link.receive(b"\x00\xff", 0.0),
-    "silence": until_given_up,
-}
-
-C, I, S, W, R, B = State.CLOSED, State.IDLE, State.SENDING, State.WAITING, State.RECEIVING, State.BROKEN  # noqa: E741 — columns
-
-
-# What each action leads to in each state: the state after it, then what it raises.
-MATRIX: dict[str, dict[State, tuple[State, str]]] = {
-    "open": {C: (I, ""), I: (I, "link-state"), S: (S, "link-state"), W: (W, "link-state"), R: (R, "link-state"), B: (I, "")},
-    "send": {C: (C, "link-state"), I: (S, ""), S: (S, "link-state"), W: (W, "link-state"), R: (R, "link-state"),
-             B: (B, "link-state")},
-    "wait": {C: (C, "link-state"), I: (W, ""), S: (S, "link-state"), W: (W, "link-state"), R: (R, "link-state"),
-             B: (B, "link-state")},
-    "close": {C: (C, ""), I: (C, ""), S: (C, ""), W: (C, ""), R: (C, ""), B: (C, "")},
-    "ACK": {C: (C, ""), I: (I, ""), S: (W, ""), W: (W, ""), R: (R, ""), B: (B, "")},
-    "NAK": {C: (C, ""), I: (I, ""), S: (S, ""), W: (W, ""), R: (R, ""), B: (B, "")},
-    "answer": {C: (C, ""), I: (I, ""), S: (I, ""), W: (I, ""), R: (I, ""), B: (B, "")},
-    "part": {C: (C, ""), I: (I, ""), S: (R, ""), W: (R, ""), R: (R, ""), B: (B, "")},
-    "continuation": {C: (C, ""), I: (I, ""), S: (B, "frame-segmentation"), W: (B, "frame-segmentation"), R: (I, ""),
-                     B: (B, "")},
-    "altered": {C: (C, ""), I: (I, ""), S: (S, ""), W: (W, ""), R: (R, ""), B: (B, "")},
-    "noise": {C: (C, ""), I: (I, ""), S: (S, ""), W: (W, ""), R: (R, ""), B: (B, "")},
-    "silence": {C: (C, ""), I: (I, ""), S: (B, "link-timeout"), W: (B, "link-timeout"), R: (B, "link-timeout"), B: (B, "")},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("action", MATRIX)
-@pytest.mark.parametrize("state", State, ids=lambda state: state.value)
-def test_every_action_in_every_state(state: State, action: str) -> None:
-    link = STATES[state]()
-    assert link.state is state
-    after, code = MATRIX[action][state]
-    if code:
-        with pytest.raises(C12Error) as raised:
-            ACTIONS[action](link)
-        assert raised.value.code == code
-        assert code in CODES
-    else:
-        ACTIONS[action](link)
-    assert state_of(link) is after
-
-
-def test_the_matrix_is_whole() -> None:
-    assert set(MATRIX) == set(ACTIONS)
-    assert all(set(cells) == set(State) for cells in MATRIX.values())
-
-
-def test_every_state_can_be_closed_and_every_transition_leads_somewhere() -> None:
-    assert set(TRANSITIONS) == set(State)
-    assert all(TRANSITIONS[state][Event.CLOSE] is State.CLOSED for state in State)
-    reachable = {State.CLOSED}
-    for _ in State:
-        reachable |= {after for state in reachable for after in TRANSITIONS[state].values()}
-    assert reachable == set(State)
 
 
 def test_one_service_and_its_answer() -> None:
@@ -403,73 +282,3 @@ def test_opening_again_forgets_everything() -> None:
     link.open(5.0)
     assert link.agreed == DEFAULTS
     assert link.send(READ, 5.0) == READ_PACKET
-
-
-# -- two ends on a bad line
-
-
-class Line:
-    """One direction: what is put in comes out cut, altered or not at all, as `fate` says for each write."""
-
-    def __init__(self, fate: Callable[[], int]) -> None:
-        self._fate = fate
-
-    def carry(self, octets: bytes) -> bytes:
-        fate = self._fate() if octets else 0
-        if fate == 1:
-            return b""
-        if fate == 2:
-            return altered(octets, len(octets) // 2)
-        if fate == 3:
-            return octets[:-1]
-        if fate == 4:
-            return b"\xff" + octets
-        return octets
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.lists(st.sampled_from([0, 0, 0, 0, 0, 1, 2, 3, 4]), max_size=30),
-    st.lists(st.integers(1, 110), min_size=1, max_size=4),
-)
-def test_services_arrive_once_and_whole_or_the_link_raises(fates: list[int], sizes: list[int]) -> None:
-    fate = iter(fates)
-    line = Line(lambda: next(fate, 0))
-    agreed, patient = Agreed(64, 4), replace(TIMING, retries=40, patience_s=1000, traffic_s=200)
-    client, server = opened(timing=patient, agreed=agreed), opened(asks=False, timing=patient, agreed=agreed)
-    now = 0.0
-    for number, size in enumerate(sizes):
-        request, answer = bytes((0x30, number)) * size, bytes((number, 0x30)) * (size % 80 + 1)
-        to_server, to_client = line.carry(client.send(request, now)), b""
-        asked: list[bytes] = []
-        came: list[bytes] = []
-        for _ in range(400):
-            if came and state_of(server) is not State.SENDING:
-                break
-            if not to_server and not to_client:
-                dues = [due for due in (client.deadline, server.deadline) if due is not None]
-                now = min(dues)
-                to_server, to_client = line.carry(client.tick(now)), line.carry(server.tick(now))
-            heard = server.receive(to_server, now)
-            to_server = b""
-            asked += heard.apdus
-            to_client += line.carry(heard.replies)
-            if heard.apdus:
-                to_client += line.carry(server.send(answer, now))
-            got = client.receive(to_client, now)
-            to_client = b""
-            came += got.apdus
-            to_server += line.carry(got.replies)
-        assert (asked, came) == ([request], [answer])
-
-
-@given(st.lists(st.binary(max_size=40), max_size=20))
-def test_whatever_comes_only_our_own_errors(pieces: list[bytes]) -> None:
-    link, now = sending(), 0.0
-    for piece in pieces:
-        now += 0.3
-        try:
-            link.receive(piece, now)
-            link.tick(now)
-        except C12Error:
-            return

@@ -28,10 +28,10 @@ CLIENT, METER = 16, 1
 
 
 class _Reply(GXServerReply):  # type: ignore[misc]  # no type hints upstream
-    def setReply(self, value: Any) -> None:  # noqa: N802 — gurux' name
+    def setReply(self, value: Any) -> None:  # noqa: N802 - gurux' name
         self.reply = value
 
-    def getConnectionInfo(self) -> None:  # noqa: N802 — gurux' name
+    def getConnectionInfo(self) -> None:  # noqa: N802 - gurux' name
         return None
 
 
@@ -43,7 +43,7 @@ class Profile(GXDLMSProfileGeneric):  # type: ignore[misc]  # no type hints upst
         self.encoded: list[tuple[bytes, bytes]] = []  # (twelve octets of the clock, the whole row)
         self.selected: list[Any] = []
 
-    def getValue(self, settings: Any, e: Any) -> Any:  # noqa: N802 — gurux' name
+    def getValue(self, settings: Any, e: Any) -> Any:  # noqa: N802 - gurux' name
         if e.index != 2:
             return super().getValue(settings, e)
         rows = self.encoded
@@ -83,38 +83,38 @@ class GuruxMeter(GXDLMSServer):  # type: ignore[misc]  # no type hints upstream
         self.handleRequest(reply)
         return bytes(reply.reply)[8:] if reply.reply else b""
 
-    def isTarget(self, server_address: int, client_address: int) -> bool:  # noqa: N802 — gurux' name
+    def isTarget(self, server_address: int, client_address: int) -> bool:  # noqa: N802 - gurux' name
         return (client_address, server_address) == (CLIENT, METER)
 
-    def onValidateAuthentication(self, authentication: int, password: bytes | None) -> SourceDiagnostic:  # noqa: N802
+    def onValidateAuthentication(self, authentication: int, password: bytes | None) -> SourceDiagnostic:  # noqa: N802 - gurux' name
         if self.password is None:
             return SourceDiagnostic.NONE
         if authentication == 0:
             return SourceDiagnostic.AUTHENTICATION_REQUIRED
         return SourceDiagnostic.NONE if bytes(password or b"") == self.password else SourceDiagnostic.AUTHENTICATION_FAILURE
 
-    def onGetAttributeAccess(self, arg: Any) -> AccessMode:  # noqa: N802 — gurux' name
+    def onGetAttributeAccess(self, arg: Any) -> AccessMode:  # noqa: N802 - gurux' name
         return AccessMode.NO_ACCESS if arg.target.logicalName in self.denied else AccessMode.READ
 
-    def onGetMethodAccess(self, _: Any) -> MethodAccessMode:  # noqa: N802 — gurux' name
+    def onGetMethodAccess(self, _: Any) -> MethodAccessMode:  # noqa: N802 - gurux' name
         return MethodAccessMode.NO_ACCESS
 
-    def getTransaction(self) -> Any:  # noqa: N802 — gurux' name
+    def getTransaction(self) -> Any:  # noqa: N802 - gurux' name
         if self.transaction is not None:
             self.transaction.setData = lambda rest: setattr(self.transaction, "data", rest)
         return self.transaction
 
-    def setTransaction(self, transaction: Any) -> None:  # noqa: N802 — gurux' name
+    def setTransaction(self, transaction: Any) -> None:  # noqa: N802 - gurux' name
         self.transaction = transaction
 
-    def onFindObject(self, *_: Any) -> None:  # noqa: N802 — gurux' name
+    def onFindObject(self, *_: Any) -> None:  # noqa: N802 - gurux' name
         return None
 
     def _nothing(self, *_: Any) -> None:
         return None
 
-    onPreGet = onPostGet = onPreRead = onPostRead = notifyRead = onPreWrite = onPostWrite = _nothing  # noqa: N815
-    onConnected = onInvalidConnection = onDisconnected = onPreAction = onPostAction = _nothing  # noqa: N815
+    onPreGet = onPostGet = onPreRead = onPostRead = notifyRead = onPreWrite = onPostWrite = _nothing  # noqa: N815 - gurux' names
+    onConnected = onInvalidConnection = onDisconnected = onPreAction = onPostAction = _nothing  # noqa: N815 - gurux' names
 
 
 def register(obis: str, value: int, scaler: float, unit: Unit, kind: DataType = DataType.UINT32) -> GXDLMSRegister:

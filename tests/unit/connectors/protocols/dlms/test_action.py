@@ -12,31 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.protocols.dlms.action import ACTION_RESULTS, Method, invoke, invoke_list
-from connectors.protocols.dlms.association import PROPOSED, Associated, Conformance
+from connectors.protocols.dlms.association import PROPOSED, Conformance
 from connectors.protocols.dlms.axdr import encode
 from connectors.protocols.dlms.errors import CODES, DlmsError, PeerError
 from connectors.protocols.dlms.get import Limits
 from tests.unit.connectors.protocols.dlms.gurux_meter import code_of, drive
+from tests.unit.connectors.protocols.dlms.scripted import asked, link
 
 DISCONNECT = Method(70, "0.0.96.3.10.255", 1)
 SCRIPT = Method(9, "0.0.10.0.0.255", 1)
 ZERO = b"\x0f\x00"
-
-
-def link(conformance: Conformance = PROPOSED, max_send_pdu: int = 0) -> Associated:
-    return Associated(conformance, max_send_pdu)
-
-
-def asked(*answers: str) -> tuple[list[str], Callable[[bytes], bytes]]:
-    """What is asked, and answers in turn, whatever it is."""
-    requests: list[str] = []
-    left = [bytes.fromhex(answer) for answer in answers]
-
-    def exchange(apdu: bytes) -> bytes:
-        requests.append(apdu.hex(" ").upper())
-        return left.pop(0)
-
-    return requests, exchange
 
 
 def test_method_reads_what_it_writes() -> None:

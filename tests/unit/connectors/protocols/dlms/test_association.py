@@ -5,18 +5,10 @@ from __future__ import annotations
 import pytest
 from gurux_dlms.enums import DataType
 
-from connectors.protocols.dlms.association import (
-    PROPOSED,
-    Associated,
-    Association,
-    Conformance,
-    aarq,
-    associate,
-    masked,
-    release,
-)
+from connectors.protocols.dlms.association import PROPOSED, Associated, Association, Conformance, aarq, associate, release
 from connectors.protocols.dlms.client_apdus import CLOSED
 from connectors.protocols.dlms.errors import CODES, DecodeError, PeerError
+from connectors.protocols.dlms.masking import masked
 from tests.unit.connectors.protocols.dlms.gurux_meter import GuruxMeter, code_of, data, drive
 
 NAME = "A1 09 06 07 60 85 74 05 08 01 01"

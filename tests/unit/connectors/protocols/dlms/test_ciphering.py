@@ -259,7 +259,7 @@ def test_refused(octets: bytes, code: str) -> None:
 def test_cipher_refuses(arguments: dict[str, object], code: str) -> None:
     asked = {"plain": b"plain", "keys": KEYS, "system_title": TITLE, "invocation_counter": 7} | arguments
     with pytest.raises(CipherError) as caught:
-        cipher(**asked)  # type: ignore[arg-type] # a table of arguments of several types
+        cipher(**asked)  # type: ignore[arg-type]  # a table of arguments of several types
     assert caught.value.code == code
     assert_masked(caught.value)
 

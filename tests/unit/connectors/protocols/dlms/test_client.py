@@ -22,7 +22,7 @@ from connectors.protocols.dlms.client import (
 )
 from connectors.protocols.dlms.errors import DecodeError, PeerError
 from connectors.protocols.dlms.get import Attribute, ByEntry, datetime_octets
-from connectors.protocols.dlms.profile import Column, ProfileShape, Rules
+from connectors.protocols.dlms.profile_shape import Column, ProfileShape, Rules
 from tests.unit.connectors.protocols.dlms.gurux_meter import GuruxMeter, Profile, clock, data, drive, profile, register
 
 OSLO = ZoneInfo("Europe/Oslo")

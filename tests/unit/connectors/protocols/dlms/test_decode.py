@@ -98,7 +98,7 @@ def test_blocks_around_and_inside_the_ciphering() -> None:
 
 
 def ciphered_block(part: bytes, counter: int) -> bytes:
-    from connectors.protocols.dlms.ciphering import cipher  # noqa: PLC0415 — gurux ciphers no blocks
+    from connectors.protocols.dlms.ciphering import cipher  # noqa: PLC0415 - gurux ciphers no blocks
 
     return cipher(part, KEYS, TITLE, counter)
 
@@ -284,7 +284,7 @@ def test_no_change_breaks_it(data: st.DataObject) -> None:
         try:
             telegram = read_plain(bytes(octets), template=template)
         except DlmsError as error:
-            assert error.code in CODES  # noqa: PT017 — both outcomes are right
+            assert error.code in CODES  # noqa: PT017 - both outcomes are right
         else:
             json.dumps(to_json(telegram), allow_nan=False)
             alarms_of(telegram, DSMR)

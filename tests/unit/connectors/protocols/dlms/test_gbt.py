@@ -98,7 +98,7 @@ def test_single_block_in_between_is_not_lost() -> None:
     "blocks", [pytest.param(Blocks(max_apdu=1000), id="octets"), pytest.param(Blocks(max_blocks=10), id="blocks")]
 )
 def test_endless_blocks_are_refused(blocks: Blocks) -> None:
-    with pytest.raises(BlockTransferError, match="beyond the limit"):  # noqa: PT012 — which block it is does not matter
+    with pytest.raises(BlockTransferError, match="beyond the limit"):  # noqa: PT012 - which block it is does not matter
         for number in range(1, 12):
             blocks.feed(block(number, bytes(100)))
     assert blocks.buffered == 0
@@ -121,5 +121,5 @@ def test_nothing_else_is_raised(apdus: list[bytes]) -> None:
         try:
             blocks.feed(apdu)
         except DlmsError as error:
-            assert error.code == "block-transfer"  # noqa: PT017 — it may also be right
+            assert error.code == "block-transfer"  # noqa: PT017 - it may also be right
         assert blocks.buffered <= 50

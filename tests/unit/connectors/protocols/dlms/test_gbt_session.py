@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from connectors.protocols.dlms.get import Attribute, Limits, get, get_list
 from connectors.protocols.dlms.link import silent
 from connectors.protocols.dlms.put import put
 from tests.unit.connectors.protocols.dlms.gurux_meter import CLIENT, METER, GuruxMeter, T, _Reply, code_of, data, drive
+from tests.unit.connectors.protocols.dlms.scripted import asked
 
 NAME = Attribute(1, "0.0.96.1.0.255", 2)
 VALUE = bytes(i % 251 for i in range(500))
@@ -39,17 +39,6 @@ def echo(apdu: bytes) -> Session[bytes]:
 def block(number: int, acknowledged: int, part: str = "", control: int = 0x01) -> str:
     content = bytes.fromhex(part)
     return f"E0 {control:02X} {number:04X} {acknowledged:04X} {len(content):02X} {part}".strip()
-
-
-def asked(*answers: str) -> tuple[list[str], Callable[[bytes], bytes]]:
-    requests: list[str] = []
-    left = [bytes.fromhex(answer) for answer in answers]
-
-    def exchange(apdu: bytes) -> bytes:
-        requests.append(apdu.hex(" ").upper())
-        return left.pop(0)
-
-    return requests, exchange
 
 
 # gurux
@@ -281,7 +270,7 @@ def test_lost_blocks(window: int, max_send: int, size: int, lost: list[bool]) ->
     try:
         assert converse(gbt_session(echo(APDU), max_send, window=window), peer, lost) == APDU[::-1]
     except PeerError as error:
-        assert error.code in ("link-timeout", "peer-block")  # noqa: PT017 — both outcomes are right
+        assert error.code in ("link-timeout", "peer-block")  # noqa: PT017 - both outcomes are right
     assert peer.taken in ([], [APDU])
 
 
@@ -304,4 +293,4 @@ def test_no_answer_raises_but_our_own(answers: list[bytes]) -> None:
     try:
         drive(gbt_session(put(link(), NAME, encode(VALUE)), 100), lambda _: next(left, b""))
     except DlmsError as error:
-        assert error.code in CODES  # noqa: PT017 — both outcomes are right
+        assert error.code in CODES  # noqa: PT017 - both outcomes are right

@@ -9,19 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.protocols.dlms import general_ciphering as general
-from connectors.protocols.dlms.association import (
-    Association,
-    masked,
-    read_aare,
-)
+from connectors.protocols.dlms.association import Association, read_aare
 from connectors.protocols.dlms.ciphering import decipher
 from connectors.protocols.dlms.errors import CODES, CipherError
 from connectors.protocols.dlms.general_ciphering import KeyInfo, Parties
+from connectors.protocols.dlms.masking import masked
 from connectors.protocols.dlms.security import BOTH, Channel, Wrapping
 from connectors.protocols.dlms.signing import Identity, private_key, public_key
+from tests.unit.connectors.protocols.dlms.channels import ANSWER, GET, channel, keys
 from tests.unit.connectors.protocols.dlms.gurux_meter import code_of
 from tests.unit.connectors.protocols.dlms.secure_meter import CLIENT_TITLE, METER_TITLE, CurvePair
-from tests.unit.connectors.protocols.dlms.test_security import ANSWER, GET, channel, keys
 
 CURVES = {suite: [CurvePair(suite) for _ in range(4)] for suite in (1, 2)}
 

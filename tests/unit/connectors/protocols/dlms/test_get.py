@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from gurux_dlms.enums import DataType, Unit
 
-from connectors.protocols.dlms.association import PROPOSED, Associated, Association, Conformance, associate
+from connectors.protocols.dlms.association import PROPOSED, Association, Conformance, associate
 from connectors.protocols.dlms.client_apdus import CLOSED, DATA_ACCESS_RESULTS
 from connectors.protocols.dlms.errors import CODES, PeerError
 from connectors.protocols.dlms.get import Attribute, ByEntry, ByRange, Limits, datetime_octets, get, get_list
 from tests.unit.connectors.protocols.dlms.gurux_meter import GuruxMeter, code_of, data, drive, register
+from tests.unit.connectors.protocols.dlms.scripted import asked, link
 
 IMPORT = Attribute(3, "1.0.1.8.0.255", 2)
 PROFILE = Attribute(7, "1.0.99.1.0.255", 2)
@@ -20,25 +21,10 @@ OSLO = ZoneInfo("Europe/Oslo")
 NOON = 1668250800000  # 2022-11-12T12:00+01:00
 
 
-def link(conformance: Conformance = PROPOSED, max_send_pdu: int = 0) -> Associated:
-    return Associated(conformance, max_send_pdu)
-
-
 def script(*answers: str) -> Callable[[bytes], bytes]:
     """Answers in turn, whatever was asked."""
     left = [bytes.fromhex(answer) for answer in answers]
     return lambda _: left.pop(0)
-
-
-def asked(*answers: str) -> tuple[list[str], Callable[[bytes], bytes]]:
-    requests: list[str] = []
-    answer = script(*answers)
-
-    def exchange(apdu: bytes) -> bytes:
-        requests.append(apdu.hex(" ").upper())
-        return answer(apdu)
-
-    return requests, exchange
 
 
 def test_attribute_reads_what_it_writes() -> None:

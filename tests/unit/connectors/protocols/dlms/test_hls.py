@@ -9,11 +9,12 @@ from gurux_dlms.enums import DataType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.protocols.dlms.association import Association, aarq, associate, masked, release
+from connectors.protocols.dlms.association import Association, aarq, associate, release
 from connectors.protocols.dlms.ciphering import Keys, gmac
 from connectors.protocols.dlms.errors import CODES, PeerError
 from connectors.protocols.dlms.get import Attribute, get
 from connectors.protocols.dlms.hls import Hls, Mechanism
+from connectors.protocols.dlms.masking import masked
 from connectors.protocols.dlms.security import BOTH, Channel, MemoryCounter, secured
 from connectors.protocols.dlms.signing import Identity, private_key, public_key
 from tests.unit.connectors.protocols.dlms.gurux_meter import GuruxMeter, code_of, data, drive

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.protocols.dlms.association import (
-    Association,
-    aarq,
-    masked,
-)
+from connectors.protocols.dlms.association import Association, aarq
 from connectors.protocols.dlms.ciphering import Keys
+from connectors.protocols.dlms.masking import masked
 from connectors.protocols.dlms.security import Channel, MemoryCounter
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from connectors.protocols.dlms.client import Span, parse_buffer, parse_buffers
 from connectors.protocols.dlms.errors import DecodeError
-from connectors.protocols.dlms.profile import Column, Profile, ProfileShape, Rules, parse_profile
+from connectors.protocols.dlms.profile import Profile, parse_profile
 from connectors.protocols.dlms.profile_batch import MOST, parse_profiles
+from connectors.protocols.dlms.profile_shape import Column, ProfileShape, Rules
 from connectors.simulator.load import rows_of
 
 RULES = Rules(timezone(timedelta(hours=1)))

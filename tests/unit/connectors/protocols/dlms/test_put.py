@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,12 +14,13 @@ from gurux_dlms.ValueEventArgs import ValueEventArgs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.protocols.dlms.association import PROPOSED, Associated, Association, Conformance, associate
+from connectors.protocols.dlms.association import PROPOSED, Association, Conformance, associate
 from connectors.protocols.dlms.axdr import encode
 from connectors.protocols.dlms.errors import CODES, DlmsError, PeerError
 from connectors.protocols.dlms.get import Attribute, ByEntry, get
 from connectors.protocols.dlms.put import put, put_list
 from tests.unit.connectors.protocols.dlms.gurux_meter import GuruxMeter, code_of, data, drive
+from tests.unit.connectors.protocols.dlms.scripted import asked, link
 
 NAME = Attribute(1, "0.0.96.1.0.255", 2)
 LIMIT = Attribute(3, "1.0.31.35.0.255", 2)
@@ -27,23 +28,8 @@ LONG = encode(bytes(range(100)))
 SHORT = b"\x09\x02\x68\x69"
 
 
-def link(conformance: Conformance = PROPOSED, max_send_pdu: int = 0) -> Associated:
-    return Associated(conformance, max_send_pdu)
-
-
-def asked(*answers: str) -> tuple[list[str], Callable[[bytes], bytes]]:
-    requests: list[str] = []
-    left = [bytes.fromhex(answer) for answer in answers]
-
-    def exchange(apdu: bytes) -> bytes:
-        requests.append(apdu.hex(" ").upper())
-        return left.pop(0)
-
-    return requests, exchange
-
-
 class WritableMeter(GuruxMeter):
-    def onGetAttributeAccess(self, arg: Any) -> AccessMode:  # noqa: N802 — gurux' name
+    def onGetAttributeAccess(self, arg: Any) -> AccessMode:  # noqa: N802 - gurux' name
         return AccessMode.NO_ACCESS if arg.target.logicalName in self.denied else AccessMode.READ_WRITE
 
 

@@ -26,6 +26,7 @@ from connectors.protocols.dlms.short_names import (
     sn_put,
 )
 from tests.unit.connectors.protocols.dlms.gurux_meter import code_of, drive
+from tests.unit.connectors.protocols.dlms.scripted import asked
 
 NAME, NAME_OF_IT = Attribute(1, "0.0.96.1.0.255", 2), Attribute(1, "0.0.96.1.0.255", 1)
 ABSENT = Attribute(1, "0.0.96.9.0.255", 2)
@@ -74,17 +75,6 @@ def link(max_send_pdu: int = 0) -> Associated:
 
 def recorded(answers: dict[str, str]) -> Callable[[bytes], bytes]:
     return lambda apdu: bytes.fromhex(answers[apdu.hex()])
-
-
-def asked(*answers: str) -> tuple[list[str], Callable[[bytes], bytes]]:
-    requests: list[str] = []
-    left = [bytes.fromhex(answer) for answer in answers]
-
-    def exchange(apdu: bytes) -> bytes:
-        requests.append(apdu.hex(" ").upper())
-        return left.pop(0)
-
-    return requests, exchange
 
 
 def test_association_as_jdlms_took_it() -> None:
@@ -336,4 +326,4 @@ def test_no_answer_raises_but_our_own(answers: list[bytes]) -> None:
         try:
             drive(session, lambda _, left=left: next(left, b""))  # type: ignore[misc]  # a lambda's defaults
         except DlmsError as error:
-            assert error.code in CODES  # noqa: PT017 — both outcomes are right
+            assert error.code in CODES  # noqa: PT017 - both outcomes are right

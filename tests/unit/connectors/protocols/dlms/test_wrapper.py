@@ -76,5 +76,5 @@ def test_deframer_raises_nothing_else(octets: bytes) -> None:
     try:
         deframer.feed(octets)
     except FramingError as error:
-        assert error.code in {"frame-garbage", "frame-oversized", "frame-malformed"}  # noqa: PT017 — it may also be right
+        assert error.code in {"frame-garbage", "frame-oversized", "frame-malformed"}  # noqa: PT017 - it may also be right
     assert deframer.buffered <= 72

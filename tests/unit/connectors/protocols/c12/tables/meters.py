@@ -158,7 +158,7 @@ class ProfileMeter:
 
     def changed(self, **fields: object) -> ProfileMeter:
         """The same, kept otherwise."""
-        return replace(self, **fields)  # type: ignore[arg-type] # names and values of fields, as the tests' tables give them
+        return replace(self, **fields)  # type: ignore[arg-type]  # names and values of fields, as the tests' tables give them
 
     @property
     def head(self) -> bytes:

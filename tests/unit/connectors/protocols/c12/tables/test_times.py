@@ -87,7 +87,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 
 
 def seconds(*fields: int) -> int:
-    return int(datetime(*fields, tzinfo=UTC).timestamp())  # type: ignore[misc, arg-type] # the fields of a date and time
+    return int(datetime(*fields, tzinfo=UTC).timestamp())  # type: ignore[misc, arg-type]  # the fields of a date and time
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_days_of_a_year(day: YearlyDay, date: str) -> None:
 GMT, ZONE, DST = 0x10, 0x20, 0x40
 
 
-def timed(qualifier: int, **tables: bytes):  # type: ignore[no-untyped-def] # a model
+def timed(qualifier: int, **tables: bytes):  # type: ignore[no-untyped-def]  # a model
     return model(table0(), t52=ltime(1_731_283_200, 2) + bytes((qualifier,)), **tables)
 
 

@@ -62,14 +62,14 @@ class ObjectMeter(GuruxMeter):
         association.getValue = with_rights
         association.objectList.append(association)
 
-    def onGetAttributeAccess(self, arg: Any) -> AccessMode:  # noqa: N802 — gurux' name
+    def onGetAttributeAccess(self, arg: Any) -> AccessMode:  # noqa: N802 - gurux' name
         return AccessMode(self.modes.get(arg.target.logicalName, AccessMode.READ_WRITE))
 
-    def onGetMethodAccess(self, arg: Any) -> MethodAccessMode:  # noqa: N802 — gurux' name
+    def onGetMethodAccess(self, arg: Any) -> MethodAccessMode:  # noqa: N802 - gurux' name
         denied = self.modes.get(arg.target.logicalName) == AccessMode.NO_ACCESS
         return MethodAccessMode.NO_ACCESS if denied else MethodAccessMode.ACCESS
 
-    def onPreAction(self, args: Any) -> None:  # noqa: N802 — gurux' name
+    def onPreAction(self, args: Any) -> None:  # noqa: N802 - gurux' name
         for arg in args:
             parameter = bytes(arg.parameters) if isinstance(arg.parameters, bytearray) else arg.parameters
             self.invoked.append((arg.target.logicalName, arg.index, parameter))
@@ -151,7 +151,7 @@ class Image(_Done, GXDLMSImageTransfer):  # type: ignore[misc]  # no type hints 
         self.imageTransferStatus = ImageTransferStatus(busy if self.polls else done)
         self.waiting = (self.polls, ImageTransferStatus(done)) if self.polls else None
 
-    def getValue(self, settings: Any, e: Any) -> Any:  # noqa: N802 — gurux' name
+    def getValue(self, settings: Any, e: Any) -> Any:  # noqa: N802 - gurux' name
         count = -(-self.size // self.imageBlockSize)
         have = ["1" if n in self.parts else "0" for n in range(count)]
         self.imageTransferredBlocksStatus = "".join(have)

@@ -14,7 +14,7 @@ from connectors.protocols.dlms.client import Span
 from connectors.protocols.dlms.errors import DecodeError
 from connectors.protocols.dlms.get import ByEntry, datetime_octets
 from connectors.protocols.dlms.objects.event_log import Extra, parse_event_log, read_event_log
-from connectors.protocols.dlms.profile import Column, ProfileShape, Rules
+from connectors.protocols.dlms.profile_shape import Column, ProfileShape, Rules
 from connectors.templates.loader import load_templates
 from tests.unit.connectors.protocols.dlms.gurux_meter import clock, data, drive, profile
 from tests.unit.connectors.protocols.dlms.objects.gurux_objects import ObjectMeter

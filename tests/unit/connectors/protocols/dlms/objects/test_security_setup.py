@@ -41,7 +41,7 @@ class Security(GXDLMSSecuritySetup):  # type: ignore[misc]  # no type hints upst
     def invoke(self, _: object, e: Any) -> None:
         e.error = ErrorCode.OK
 
-    def applyKeys(self, *_: object) -> None:  # noqa: N802 — gurux' name
+    def applyKeys(self, *_: object) -> None:  # noqa: N802 - gurux' name
         return None
 
 
