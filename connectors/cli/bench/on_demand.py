@@ -22,7 +22,7 @@ from connectors.cli.bench import split
 from connectors.cli.bench.fleet import Fleet, running_fleet
 from connectors.cli.bench.gateway_fleet import read_truth
 from connectors.cli.bench.measure import cpu_of, cpu_of_machine
-from connectors.cli.bench.on_demand_load import LATEST_S, SLICE_S, Load, load
+from connectors.cli.bench.on_demand_load import SLICE_S, Load, load
 from connectors.cli.bench.on_demand_reads import Asked, Reads, rows_of
 from connectors.cli.bench.stack import bench_stack, service
 from connectors.cli.bench.worker_rig import READINGS, Rig, Worker, meters_of, rig_on, worker
@@ -112,7 +112,8 @@ class _Bench:
         """One rate."""
         options = self.options
         self.say(f"{options.seconds:g} s beside {rate:,} reads/s" if rate else f"{options.seconds:g} s alone")
-        written = load(self.rig.settings, rate, _FOR_READS, options.meters) if rate else nullcontext(None)
+        good_s = SLICE_S + options.warm_up_s + options.seconds + options.patience_s
+        written = load(self.rig.settings, rate, _FOR_READS, options.meters, good_s) if rate else nullcontext(None)
         began = self._readings()
         with written as jobs:
             warm = self.reads.during(options.warm_up_s + (SLICE_S if rate else 0), options.every_s)
@@ -145,8 +146,8 @@ class _Bench:
             self.say(f"  {count} of {len(asked)} reads on demand were not done: {code}")
 
     def _drain(self, readings: int) -> None:
-        """Let the jobs that are left end before the next turn; those that are too late do not begin any more."""
-        until = time.monotonic() + LATEST_S + SLICE_S
+        """Let the jobs that are left end before the next turn; those that have not begun by then expire at about then."""
+        until = time.monotonic() + self.options.patience_s
         while time.monotonic() < until and self._readings() < readings:
             time.sleep(_LOOK_S)
 

@@ -28,8 +28,6 @@ from streams.runtime.tracing import headers_of
 
 SLICE_S = 1.0
 """A slice is so long, and is sent so long before it begins."""
-LATEST_S = 10.0
-"""A job that has not begun so long after its time is not done any more: a rate that is not kept leaves no mountain."""
 _GRACE_S = 20.0
 
 
@@ -47,9 +45,13 @@ class Load:
 
 
 @contextmanager
-def load(settings: Settings, rate: int, first: int, meters: int) -> Iterator[Load]:
-    """Jobs at a rate for the bench's meters from the number `first` on, from `SLICE_S` after this begins until it ends."""
+def load(settings: Settings, rate: int, first: int, meters: int, good_s: float) -> Iterator[Load]:
+    """Jobs at a rate for the bench's meters from the number `first` on, from `SLICE_S` after this begins until it ends.
+
+    All are good for `good_s` from now: none expires within the turn, and a rate that is not kept leaves no mountain behind.
+    """
     argv = [sys.executable, "-m", __name__, "--rate", str(rate), "--first", str(first), "--meters", str(meters)]
+    argv += ["--deadline", str(round((time.time() + good_s) * 1000))]
     environ = _environ(settings)
     # A group of its own: Ctrl-C in the terminal is the bench's to handle.
     with subprocess.Popen(  # noqa: S603 - our own module
@@ -76,7 +78,7 @@ def _environ(settings: Settings) -> Mapping[str, str]:
     return dict(os.environ) | context.addresses(settings)
 
 
-def job_of(number: int, meter_id: str, due_ms: int) -> Job:
+def job_of(number: int, meter_id: str, due_ms: int, deadline_ms: int) -> Job:
     """The job of a meter's read at a time, as a schedule has it."""
     return Job(
         id=f"load-{due_ms}-{number}",
@@ -87,12 +89,12 @@ def job_of(number: int, meter_id: str, due_ms: int) -> Job:
         priority=Priority.SCHEDULED,
         issued_at=due_ms,
         not_before=due_ms,
-        deadline=due_ms + round(LATEST_S * 1000),
+        deadline=deadline_ms,
         cause=Cause.SCHEDULED,
     )
 
 
-def _write(publisher: Publisher, rate: int, first: int, meters: int, settings: Settings) -> int:
+def _write(publisher: Publisher, rate: int, first: int, meters: int, deadline: int, settings: Settings) -> int:
     """Slice after slice until SIGTERM; how many jobs."""
     codec = context.codec(settings)
     stop = threading.Event()  # never waited for: a handler that sets it may run within
@@ -104,7 +106,7 @@ def _write(publisher: Publisher, rate: int, first: int, meters: int, settings: S
         until = round((slices + 1) * SLICE_S * rate)
         while sent < until:
             due = round((slice_began + (sent - slices * SLICE_S * rate) / rate) * 1000)
-            job = job_of(sent, f"bench-{first + sent % meters:06d}", due)
+            job = job_of(sent, f"bench-{first + sent % meters:06d}", due, deadline)
             publisher.send(JOBS, job.meter_id, codec.encode(job), headers_of(job, source="bench", at_ms=job.issued_at or 0))
             sent += 1
         publisher.flush()
@@ -120,11 +122,12 @@ def main() -> None:
     parser.add_argument("--rate", type=int, required=True, help="jobs a second")
     parser.add_argument("--first", type=int, default=0, help="the number of the first meter")
     parser.add_argument("--meters", type=int, required=True)
+    parser.add_argument("--deadline", type=int, required=True, help="of all jobs, milliseconds")
     given = parser.parse_args()
     settings = Settings()
     publisher = Publisher(settings.kafka, "hes-bench-load")
     publisher.flush()
-    print(_write(publisher, given.rate, given.first, given.meters, settings))
+    print(_write(publisher, given.rate, given.first, given.meters, given.deadline, settings))
 
 
 if __name__ == "__main__":

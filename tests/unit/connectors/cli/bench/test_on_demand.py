@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.cli.bench.on_demand_load import LATEST_S, job_of
+from connectors.cli.bench.on_demand_load import job_of
 from connectors.cli.bench.on_demand_reads import STAGES, WAYS, Asked, rows_of
 from schemas.records import CommandAck, CommandState, Priority
 
@@ -45,6 +45,6 @@ def test_without_reads_there_are_no_figures() -> None:
 
 @pytest.mark.parametrize("due", [1_000, 1_772_406_001_000])
 def test_a_job_of_the_load_is_a_scheduled_one_that_does_not_outlive_its_turn(due: int) -> None:
-    job = job_of(7, "m1", due)
-    assert (job.priority, job.not_before, job.deadline) == (Priority.SCHEDULED, due, due + round(LATEST_S * 1000))
-    assert job.id != job_of(8, "m1", due).id
+    job = job_of(7, "m1", due, due + 9_000)
+    assert (job.priority, job.not_before, job.deadline) == (Priority.SCHEDULED, due, due + 9_000)
+    assert job.id != job_of(8, "m1", due, due + 9_000).id
