@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.clickhouse.columns import ColumnError, Columns, block, rows_of
 from connectors.clickhouse.errors import TableError, translated
-from connectors.clickhouse.store import PING, Address, Result, Value, Version, bind, insert_settings
+from connectors.clickhouse.store import PING, Address, Result, Tokens, Value, Version, bind, insert_settings
 from streams.runtime.errors import TemporaryError
 
 _CODE = re.compile(r"Code: (\d+)")
@@ -34,6 +34,7 @@ class HttpStore:
         self._connection: HTTPConnection | None = None
         self._version: Version | None = None
         self._since = ""
+        self._tokens = Tokens()
         self._types: dict[str, dict[str, str]] = {}
 
     def ping(self) -> Version:
@@ -69,13 +70,16 @@ class HttpStore:
 
         def parameters() -> dict[str, str]:
             version = self._version or self.ping()
-            return query | insert_settings(version, token, self._more, self._since)
+            return query | insert_settings(version, self._tokens.sent(token), self._more, self._since)
 
         try:
             self._post(doing, parameters, body)
-        except Exception:
+        except Exception as error:
             self._types.pop(table, None)  # it may have been altered: read its types again next time
+            if not isinstance(error, TemporaryError):
+                self._tokens.settled(token)
             raise
+        self._tokens.settled(token)
         return rows_of(columns)
 
     def close(self) -> None:

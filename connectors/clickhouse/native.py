@@ -22,7 +22,7 @@ from clickhouse_driver.writer import write_binary_str, write_binary_uint8
 
 from connectors.clickhouse.columns import ColumnError, Columns, Runs, encode, rows_of
 from connectors.clickhouse.errors import TableError, translated
-from connectors.clickhouse.store import PING, Address, Result, Value, Version, bind, insert_settings
+from connectors.clickhouse.store import PING, Address, Result, Tokens, Value, Version, bind, insert_settings
 from streams.runtime.errors import TemporaryError
 
 _CONNECT_S = 10.0
@@ -51,6 +51,7 @@ class NativeStore:
         )
         self._version: Version | None = None
         self._since = ""
+        self._tokens = Tokens()
 
     def ping(self) -> Version:
         """Ask the server for its version."""
@@ -74,13 +75,20 @@ class NativeStore:
         """Insert rows as one block."""
         version = self._version or self.ping()
         doing = f"inserting into {table}"
-        with self._translated(doing):
-            try:
-                sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES"
-                settings = insert_settings(version, token, self._more, self._since)
-                return int(self._client.execute(sql, [columns], settings=settings))
-            except ColumnError as error:
-                raise TableError(f"{doing}: {error}; undo what was altered in the table by hand") from error
+        settings = insert_settings(version, self._tokens.sent(token), self._more, self._since)
+        try:
+            with self._translated(doing):
+                try:
+                    sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES"
+                    rows = int(self._client.execute(sql, [columns], settings=settings))
+                except ColumnError as error:
+                    raise TableError(f"{doing}: {error}; undo what was altered in the table by hand") from error
+        except Exception as error:
+            if not isinstance(error, TemporaryError):
+                self._tokens.settled(token)
+            raise
+        self._tokens.settled(token)
+        return rows
 
     def close(self) -> None:
         """Close the connection."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 from connectors.clickhouse.cluster import INSERT_SETTINGS
 from connectors.clickhouse.columns import Columns
@@ -54,8 +55,8 @@ class Store(Protocol):
     def insert(self, table: str, columns: Columns, token: str) -> int:
         """Insert rows as one block; returns how many once ClickHouse has them.
 
-        Where the server knows deduplication tokens, a second insert with the same token is dropped without a word, as long
-        as the server was not started anew: a token stands for exactly these rows. Fewer than 1,048,576 rows.
+        Where the server knows deduplication tokens, a second insert with the same token is dropped without a word, unless
+        nobody knows what became of the first: a token stands for exactly these rows. Fewer than 1,048,576 rows.
         """
 
     def close(self) -> None:
@@ -106,6 +107,28 @@ class Address:
     __str__ = __repr__
 
 
+class Tokens:
+    """The tokens of one store's inserts as the server is told them.
+
+    A server notes a token before it has the rows. One that was killed in between, or failed, would drop the rows that are
+    sent again: what is sent for a second time is another insert, and the newest statement of a row wins, as always.
+    """
+
+    def __init__(self) -> None:
+        self._open: set[str] = set()
+
+    def sent(self, token: str) -> str:
+        """What an insert is named that is being sent."""
+        if token in self._open:
+            return f"{token}-{uuid4().hex}"
+        self._open.add(token)
+        return token
+
+    def settled(self, token: str) -> None:
+        """It is known what became of an insert."""
+        self._open.discard(token)
+
+
 PING = "SELECT version() AS version, toUnixTimestamp(now()) - uptime() AS since"
 
 
@@ -115,8 +138,7 @@ def insert_settings(
     """Settings of an insert: written when acknowledged, and once for a token; none for servers that know no tokens. `more`
     comes on top.
 
-    `since` tells when the server was started, and is part of the token: a server notes it before it has the rows, and one
-    that was killed in between would drop the rows that are sent again.
+    `since` tells when the server was started, and is part of the token; see `Tokens`.
 
     Rows of one key are left to merges and FINAL: looking for them in each insert took three fifths of its time.
     """

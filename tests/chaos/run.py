@@ -34,8 +34,22 @@ from tests.chaos.faults import SESSION_S, STUCK_S, Chaos, drawn, kinds, slow_dow
 from tests.chaos.trail import Ends, trails
 
 # Meters that get no confirmation cannot know that a push was lost; that is their nature, not the head-end's.
-# Nor can one be counted that a meter gave up: they go on until the head-end has taken everything.
-FLEET = ("--unconfirmed-share", "0", "--noise-share", "0", "--push-every", "5", "--outage-every", "3", "--drain", "300")
+# Nor can one be counted that a meter gave up: they go on until the head-end has taken everything. And none sends its octets
+# one by one: what a fault cuts off of a push is a dead letter, and the push comes whole after it, so that it would be both.
+FLEET = (
+    "--unconfirmed-share",
+    "0",
+    "--noise-share",
+    "0",
+    "--push-every",
+    "5",
+    "--outage-every",
+    "3",
+    "--pace-share",
+    "0",
+    "--drain",
+    "300",
+)
 ENVIRON = {
     "HES_KAFKA__SESSION_TIMEOUT_S": str(SESSION_S),
     "HES_HEALTH__STUCK_S": str(STUCK_S),

@@ -19,9 +19,9 @@ from tests.chaos.ids import Ids, ids_of
 from tests.chaos.run import ENVIRON, FLEET, out_of_order, until_over
 from tests.chaos.trail import Ends
 
-pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.timeout(900), pytest.mark.usefixtures("jvm")]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900), pytest.mark.usefixtures("jvm")]
 
-METERS, SEED, FAULTS, EVERY_S = 16, 12, 5, 1.0
+METERS, SEED, FAULTS, EVERY_S = 12, 55, 4, 1.0
 KINDS = [Fault(kind, name) for kind in ("kill -9", "SIGTERM") for name in ("gateway", "split", "clickhouse")]
 
 

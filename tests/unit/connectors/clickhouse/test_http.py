@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -92,12 +93,17 @@ def test_an_insert_names_its_columns_its_token_and_its_user(server: Scripted, st
     assert body == b"\x01\x02\x01a\x06String\x01x\x01y"
 
 
-def test_an_insert_sent_again_to_a_server_that_was_started_anew_is_another(server: Scripted, store: HttpStore) -> None:
-    server.script = [ok(version(5)), ok(COLUMNS), ok(), None, ok(version(9)), ok()]
+def test_an_insert_of_which_nobody_knows_is_sent_again_as_another(server: Scripted, store: HttpStore) -> None:
+    server.script = [ok(version(5)), ok(COLUMNS), ok(), None, ok(version(9)), ok(), error(241), ok(COLUMNS), ok(), ok()]
     store.insert("hes.t", {"a": ["x"]}, "one")
-    assert store.insert("hes.t", {"a": ["y"]}, "two") == 1
-    tokens = [query.get("insert_deduplication_token") for query, _, _ in server.seen]
-    assert tokens == [None, None, ["one-5"], ["two-5"], None, ["two-9"]]
+    assert store.insert("hes.t", {"a": ["y"]}, "two") == 1  # the kept connection was closed, by a server that ended perhaps
+    with pytest.raises(TemporaryError):
+        store.insert("hes.t", {"a": ["z"]}, "three")
+    for _ in range(2):
+        assert store.insert("hes.t", {"a": ["z"]}, "three") == 1
+    tokens = [query["insert_deduplication_token"][0] for query, _, _ in server.seen if "insert_deduplication_token" in query]
+    names = [re.sub("-[0-9a-f]{32}-", "-again-", token) for token in tokens]
+    assert names == ["one-5", "two-5", "two-again-9", "three-9", "three-again-9", "three-9"]
 
 
 def test_a_kept_connection_that_the_server_has_closed_is_opened_again(server: Scripted, store: HttpStore) -> None:
