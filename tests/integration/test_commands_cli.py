@@ -64,7 +64,8 @@ def test_two_people_cut_a_customer_off_and_the_audit_tells(running: tuple[Settin
     root = context.root_key_file(home).read_text().strip()
     environ = {"HES_COMMANDS__ROOT_KEY": root, "HES_ENVIRONMENT": "test"}
     shell.environ |= environ
-    with service("commands", settings, home, environ):
+    with service("commands", settings, home, environ) as desk:
+        rig.until("that the service is ready", lambda: desk.get("/health/ready") is not None)
         for name, role in {"alice": "meter-operator", "bob": "meter-operator", "carol": "supervisor"}.items():
             assert shell.run("operators", "new", name, "--role", role)[0]["heard"]
         (asked,) = shell.run("disconnect", "m1", "--reason", "unpaid", "--as", "alice")
@@ -99,7 +100,8 @@ def test_two_people_cut_a_customer_off_and_the_audit_tells(running: tuple[Settin
     rig.send("hes.audit", "c", altered)
     (verdict,) = shell.run("audit", "verify", code=1)
     assert (verdict["sound"], verdict["offset"] > 0, "was altered" in verdict["what"]) == (False, True, True)
-    with service("commands", settings, home, environ):
+    with service("commands", settings, home, environ) as desk:
+        rig.until("that the service is ready", lambda: desk.get("/health/ready") is not None)
         # The service goes on from the end that its books name, not from what somebody wrote behind it.
         shell.run("freeze", "--reason", "again", "--as", "alice")
     last = rig.records("hes.audit", AuditEntry)[-1]
