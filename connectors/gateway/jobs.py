@@ -18,6 +18,7 @@ from itertools import count
 from math import inf
 
 from connectors.gateway.deeds import Deed
+from connectors.gateway.errors import JobError
 from connectors.gateway.intake import Ticket
 from connectors.gateway.segments import BULK, DOUBTED, URGENT, Ready, Segment
 from schemas.records import Job, Priority
@@ -57,6 +58,8 @@ class Task:
     """Among those whose time is watched."""
     why: str = ""
     """What it waited for when it expired, where it was not just its turn that did not come."""
+    capped: JobError | None = None
+    """Why it was put back last, where a cap held it up: then that is what it ends by, and not that its time is over."""
     lost: bool = False
     """Under way while its partition went to another worker."""
     deed: Deed | None = None

@@ -24,9 +24,9 @@ class Failure(Enum):
 
 
 _EXPIRED = ("job-expired", "job-timeout")
-_CAPPED = "openings-capped"
+CAPPED = "openings-capped"
 _CAPPED_PAUSE_MS = 3_000
-_UNASKED = frozenset(("counter-unavailable", "intent-unavailable", "controls-behind", _CAPPED))
+_UNASKED = frozenset(("counter-unavailable", "intent-unavailable", "controls-behind", CAPPED))
 _REACHED_NOBODY = ("connect-refused", "connect-timeout", "answer-timeout", "link-timeout")
 
 
@@ -62,4 +62,4 @@ def pause_ms(error: JobError, tries: int, first_s: float, longest_s: float, chan
     cell that comes back is not met by all its meters' jobs at once. Where a cap held it up, long enough for the cap to move.
     """
     most = min(longest_s, first_s * float(1 << min(tries - 1, 30)))
-    return max(int(most * 1_000 * chance()), _CAPPED_PAUSE_MS if error.code == _CAPPED else 0)
+    return max(int(most * 1_000 * chance()), _CAPPED_PAUSE_MS if error.code == CAPPED else 0)

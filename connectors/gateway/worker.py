@@ -31,7 +31,7 @@ from connectors.gateway.outcomes import Conclusion, Offsets, Outcomes
 from connectors.gateway.pipeline import Pipeline, Push
 from connectors.gateway.proofs import FORGED, concerned
 from connectors.gateway.reservations import Reservations
-from connectors.gateway.retries import Failure, costs_a_try, failure_of, pause_ms
+from connectors.gateway.retries import CAPPED, Failure, costs_a_try, failure_of, pause_ms
 from connectors.gateway.segments import Segments
 from connectors.gateway.transfers import Transfers
 from connectors.gateway.visit import Connect, Stages, Visit, expiry
@@ -147,7 +147,7 @@ class Worker:
         for task in self._transfers.due(now_ms):
             self._add(task, now_ms)
         for task in self._jobs.expired(now_ms):
-            self.conclude(task, expiry(task), now_ms)
+            self.conclude(task, task.capped or expiry(task), now_ms)
         self._ended.tick()
         self._outcomes.tick(now_ms)
         self._wake()
@@ -172,7 +172,7 @@ class Worker:
             now = self.clock.now_ms()
             self._hand[task.ticket.partition, task.ticket.offset] = task
             if now >= task.expires_at:
-                self.conclude(task, expiry(task), now)
+                self.conclude(task, task.capped or expiry(task), now)
                 continue
             try:
                 if task.deed is not None:
@@ -247,6 +247,7 @@ class Worker:
             pause = max(pause, task.deed.pause_ms(now))
         if now + pause >= task.expires_at:
             return False
+        task.capped = error if error.code == CAPPED else None
         self._log.info("job-retried", job=task.job.id, meter=task.job.meter_id, tries=task.tries, reason=str(error))
         self.let_go(task)
         self._add(task, now, not_before=now + pause)

@@ -85,6 +85,9 @@ class Child:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=2) as answer:
                 return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            error.close()  # it holds the connection
+            return None
         except (urllib.error.URLError, OSError, ValueError):
             return None
 

@@ -115,6 +115,17 @@ async def test_how_it_ended_is_told_again_in_the_same_words() -> None:
     assert bench.offsets.finished == [COMMAND.id]
 
 
+async def test_what_a_cap_held_up_until_its_time_was_over_ends_by_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, desk, _ = a_bench()
+    monkeypatch.setattr(desk.claims, "free_in_ms", lambda _: 60_000)
+    bench.put(COMMAND, lane=URGENT)
+    await settle(bench, 2)
+    assert bench.results() == []
+    bench.clock.advance(60)  # in one leap, as on a machine that has no time for it
+    await settle(bench)
+    assert [(result.outcome, result.code) for result in bench.results()] == [(Outcome.FAILED, "openings-capped")]
+
+
 async def test_what_may_have_been_sent_is_never_said_to_have_failed_or_expired() -> None:
     bench, desk, _ = a_bench(attempts=2, retry_first_s=1)
     known(desk)
