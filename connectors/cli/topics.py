@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, not re-exported to mypy
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.cli.failure import unreachable, usage
 from schemas.codec import Codec, CodecError

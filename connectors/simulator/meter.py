@@ -91,7 +91,7 @@ class RunningMeter:
     def _push_registers(self) -> None:
         config, model = self._shared.config, self.plan.model
         self._pushes += 1
-        rng = random.Random(mix(config.seed, self.plan.index, self._pushes, 5))  # noqa: S311 - repeatability is the point
+        rng = random.Random(mix(config.seed, self.plan.index, self._pushes, 5))  # noqa: S311 - a bench has to repeat itself from its seed, and nothing secret hangs on it
         noisy, paced = rng.random() < config.noise_share, rng.random() < config.pace_share
         pair = paced and rng.random() < 0.5
         for number in range(2 if pair and model.confirmed else 1):

@@ -80,7 +80,7 @@ class _Sequence:
         self._heap: list[tuple[int, int, Happening | _Tick]] = []  # time, order of entry, what
         self._order = 0
         self._random = {
-            kind: random.Random(mix(config.seed, number))  # noqa: S311 - repeatability is the point
+            kind: random.Random(mix(config.seed, number))  # noqa: S311 - a bench has to repeat itself from its seed, and nothing secret hangs on it
             for number, kind in enumerate(("outage", "tamper", "voltage", "clock"))
         }
         self._dark: dict[int, int] = {}  # meter → when its supply is back

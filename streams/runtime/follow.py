@@ -20,7 +20,7 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # its stubs leave it out
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.codec import CodecError
 from schemas.records import Record

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # its stubs leave it out
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.gateway.bad_records import BadRecords
 from connectors.gateway.intake import Intake

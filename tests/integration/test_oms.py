@@ -103,7 +103,7 @@ def latest(events: list[OutageEvent]) -> dict[str, OutageEvent]:
 def storm(run: str) -> list[Alarm]:
     """Seven of ten last gasps of every transformer come through, within three seconds."""
     now = time.time_ns() // 1_000_000
-    dice = random.Random(run)  # noqa: S311 - repeatability is the point
+    dice = random.Random(run)  # noqa: S311 - a bench has to repeat itself from its seed, and nothing secret hangs on it
     alarms = [
         alarm(f"o{transformer}-{number}-{run}", at=now + dice.randrange(3_000))
         for transformer in range(TRANSFORMERS)

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # its stubs leave it out
+from confluent_kafka.admin import NewTopic
 
 from connectors.oms import core
 from connectors.oms.books import OutageBooks

@@ -158,7 +158,7 @@ class Reads:
             while not self._stop.is_set():
                 for record, _ in self._watch.records(_LOOK_S, keys):
                     self._heard(record, time.time_ns())
-        except Exception as error:  # noqa: BLE001 - told by the thread that asks
+        except Exception as error:  # noqa: BLE001 - whatever ends this thread is raised where its answer is asked for
             self._failed = error
 
     def _heard(self, record: object, now: int) -> None:

@@ -195,7 +195,7 @@ class _Run:
         arguments += ["--meters", str(options.meters), "--mark", str(max(1, options.meters // _MARKS))]
         environ = context.addresses(self._settings)
         command = process.Command([sys.executable, "-m", module, *arguments], environ)
-        with subprocess.Popen(  # noqa: S603 - our own module
+        with subprocess.Popen(  # noqa: S603 - no shell, and no word of it comes from outside
             command.argv, env=command.full_environ(), stdout=subprocess.PIPE, text=True, start_new_session=True
         ) as running:
             pids[name], begun[name] = running.pid, 0.0

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # public, not re-exported to mypy
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.cli import context
 from connectors.cli.bench import split_by_peers
@@ -114,7 +114,7 @@ def _make(folder: Path, python: Path, say: Say) -> str:
         return f"no environment can be made in {folder}: {error}"
     pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input", "--no-deps"]
     try:
-        done = subprocess.run(  # noqa: S603 - our own words
+        done = subprocess.run(  # noqa: S603 - no shell, and no word of it comes from outside
             [*pip, "--only-binary=:all:", "--retries=1", *REQUIRED],
             capture_output=True,
             text=True,
@@ -136,7 +136,7 @@ def _run(
     schema_id = context.codec(settings).id_of(IntervalReadings)
     argv = [str(python), split_by_peers.__file__, peer, settings.kafka.bootstrap, *topics, str(records), str(schema_id)]
     try:
-        ended = subprocess.run(argv, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)  # noqa: S603 - our file
+        ended = subprocess.run(argv, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)  # noqa: S603 - no shell, and no word of it comes from outside
     except subprocess.TimeoutExpired:
         say(f"{peer} is left out: it did not come to its end within {_PATIENCE_S:.0f} s")
         return None

@@ -103,7 +103,7 @@ def place_of(number: int, options: Options) -> tuple[str, str]:
 
 def gasps_of(names: Sequence[Sequence[str]], options: Options, codec: Codec) -> list[Gasp]:
     """The alarms in order of time, from a moment after now."""
-    dice = random.Random(options.seed)  # noqa: S311 - repeatability is the point
+    dice = random.Random(options.seed)  # noqa: S311 - a bench has to repeat itself from its seed, and nothing secret hangs on it
     planned: list[tuple[float, int, str]] = []
     heard = round(options.alarms / options.transformers)
     for number, meters in enumerate(names):

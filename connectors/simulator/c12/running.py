@@ -120,7 +120,7 @@ class RunningC12Meter:
     def _make_noise(self) -> None:
         config = self._shared.config
         self._turns += 1
-        rng = random.Random(mix(config.seed, self.plan.index, self._turns, 6))  # noqa: S311 - repeatability is the point
+        rng = random.Random(mix(config.seed, self.plan.index, self._turns, 6))  # noqa: S311 - a bench has to repeat itself from its seed, and nothing secret hangs on it
         if rng.random() >= config.noise_share:
             return
         what = rng.choice(NOISE)
