@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import structlog
-
 from streams.commands.office import Office
 from streams.runtime import metrics, service
 from streams.runtime.authority.inbox import COMMANDS
@@ -18,10 +16,7 @@ from streams.runtime.signing_key import load_release_key
 def serve(runtime: Runtime) -> None:
     """Until asked to stop. `FatalError` where the settings cannot be used."""
     own = runtime.settings.commands
-    rules, signer = pinned(own), load_release_key(own)
-    if not rules.roots:
-        reason = "nobody is an operator, so nothing that changes a meter is done"
-        structlog.get_logger("commands").warning("no-root-key", reason=reason)
+    rules, signer = pinned(own, "commands", "nothing that changes a meter is done"), load_release_key(own)
     meters = MeterDirectory()
     leader = Leader(runtime, COMMANDS, lambda: Office(runtime, meters, rules, signer), metrics.COMMANDS_LEADS)
     leader.run(MetersFollower(runtime, meters))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import structlog
-
 from streams.firmware.fleet import Fleet
 from streams.firmware.office import Office
 from streams.firmware.output import CAMPAIGNS
@@ -19,10 +17,7 @@ from streams.runtime.signing_key import load_release_key
 def serve(runtime: Runtime) -> None:
     """Until asked to stop. `FatalError` where the settings cannot be used."""
     own = runtime.settings.commands
-    rules, signer = pinned(own), load_release_key(own)
-    if not rules.roots:
-        reason = "nobody is an operator, so no campaign is approved"
-        structlog.get_logger("firmware").warning("no-root-key", reason=reason)
+    rules, signer = pinned(own, "firmware", "no campaign is approved"), load_release_key(own)
     fleet = Fleet()
     leader = Leader(runtime, CAMPAIGNS, lambda: Office(runtime, fleet, rules, signer), metrics.CAMPAIGNS_LEADS)
     leader.run(MetersFollower(runtime, fleet))

@@ -14,7 +14,7 @@ from connectors.local.stack import Endpoints, LocalStack
 from streams.runtime.settings import Settings
 from tests.integration.gateway_bench import GatewayProcess, open_cluster
 
-pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

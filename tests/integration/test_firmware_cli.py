@@ -25,7 +25,7 @@ from tests.integration.commands_rig import Rig
 from tests.integration.firmware_rig import MODEL, NEW, OLD, TEMPLATE, TEMPLATES, VENDOR, GuruxImages, gurux_images, image_of
 from tests.integration.test_commands_cli import Shell
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("jvm"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("jvm"), pytest.mark.timeout(300)]
 PEOPLE = {"alice": "meter-operator", "bob": "meter-operator", "carol": "supervisor", "dora": "requester"}
 SERVICES = ("commands", "firmware", "gateway")
 IMAGE = image_of(6_000)

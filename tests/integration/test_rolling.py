@@ -68,7 +68,7 @@ def stored(store: Store, sql: str) -> list[tuple[Any, ...]]:
 
 
 def until(ready: Any, what: str) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 60
     while not ready():
         assert time.monotonic() < end, what
         time.sleep(0.1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
+
 from schemas.codec import Codec
 from streams.runtime.authority.controls import Controls
 from streams.runtime.authority.operators import Operators, roots_of
@@ -28,9 +30,14 @@ class Pinned:
         return Around(codec, environment, self.policy, operators, Controls(codec, environment, operators, self.policy))
 
 
-def pinned(settings: Commands) -> Pinned:
-    """As the settings have it. `FatalError` where they cannot be used."""
+def pinned(settings: Commands, service: str, rootless: str) -> Pinned:
+    """As the settings have it. `FatalError` where they cannot be used; a warning that says `rootless`, what nobody can do
+    then, where they pin no root.
+    """
     try:
-        return Pinned(load_policy(settings.policy_file), roots_of(settings.root_key))
+        found = Pinned(load_policy(settings.policy_file), roots_of(settings.root_key))
     except (ValueError, PolicyError) as error:
         raise FatalError(f"commands.root_key or commands.policy_file is wrong: {error}") from error
+    if not found.roots:
+        structlog.get_logger(service).warning("no-root-key", reason=f"nobody is an operator, so {rootless}")
+    return found
