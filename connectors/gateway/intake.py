@@ -166,6 +166,8 @@ class Intake:
         messages, errors = values_of([] if first is None else [first, *consumer.consume(_RECORDS - 1, _wait_behind(first))])
         for error in errors:
             self._log.warning("kafka", reason=error.str(), code=error.name())
+        if self._owned and not self._all:
+            self._count(consumer)
         if messages:
             self._take(messages)
         self._settle(consumer, at_once=False)
@@ -263,8 +265,12 @@ class Intake:
         self._log.info("partitions-assigned", partitions=len(partitions))
         hear_again(consumer, partitions)
         self._owned |= {(part.topic, part.partition) for part in partitions}
+        self._share()
+
+    def _count(self, consumer: Consumer) -> None:
+        """How many partitions there are. Not to be called where partitions are assigned, see `new_consumer`."""
         try:
-            self._all = self._all or _count(consumer)
+            self._all = _partitions(consumer)
         except KafkaException as error:
             self._log.warning("partitions-uncounted", reason=str(error))
         self._share()
@@ -296,7 +302,7 @@ def _wait_behind(first: Message) -> float:
     return 0.0 if first.topic() == URGENT else _GATHER_S
 
 
-def _count(consumer: Consumer) -> int:
+def _partitions(consumer: Consumer) -> int:
     """Partitions of both lanes."""
     return sum(len(consumer.list_topics(topic, timeout=10).topics[topic].partitions) for topic in (URGENT, BULK))
 

@@ -89,6 +89,8 @@ class FollowUp:
         self._clerk = Clerk(runtime, key, policy.clocks)
         self._directory = MeterDirectory()
         self._follower = MetersFollower(runtime, self._directory)
+        self._elected = False
+        """Whether to begin to lead, outside of the callback that says so (see `new_consumer`)."""
         self._core: Core | None = None
         self._positions: dict[Where, int] = {}
         self._known_to: dict[Where, int] = {}
@@ -121,6 +123,9 @@ class FollowUp:
         for error in errors:
             self._log.warning("kafka", reason=error.str(), code=error.name())
         self._follower.check()
+        if self._elected:
+            self._begin()  # what was read before is read again
+            return
         if self._core is None:
             return
         records = self._until_done(lambda: self._decoded(messages))
@@ -227,10 +232,14 @@ class FollowUp:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._runtime.health.ready()
-        if all(part.partition for part in partitions):
-            consumer.assign([])  # in the group, ready to lead
+        consumer.assign([])  # in the group; who leads says itself what it reads
+        self._elected = any(part.partition == 0 for part in partitions)
+        if not self._elected:
             self._log.info("standing-by")
-            return
+
+    def _begin(self) -> None:
+        self._elected = False
+        consumer = self._consumer
         try:
             parts = [
                 TopicPartition(topic, number)
@@ -268,7 +277,7 @@ class FollowUp:
     def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         if self._core is not None:
             self._log.info("standing-by")
-        self._core = None
+        self._core, self._elected = None, False
 
 
 def _deadline_ms(deadlines: Deadlines, network: Network) -> int:

@@ -275,7 +275,11 @@ def _acknowledged(topic: str) -> Counter:
 
 
 def new_consumer(settings: Kafka, group: str, *, client_id: str = "", **overrides: Any) -> Consumer:
-    """A consumer that commits nothing by itself, starts a new group at the beginning, and assigns by range."""
+    """A consumer that commits nothing by itself, starts a new group at the beginning, and assigns by range.
+
+    Its callbacks (of assignments, of commits) must not call `list_topics`, `poll` or `consume` of it: confluent_kafka then
+    forgets the call that it was within, and its next callback aborts the process (`CallState_get: cs != NULL`).
+    """
     config = client_config(settings) | {
         "group.id": group + settings.group_suffix,
         "client.id": client_id or group,
