@@ -10,6 +10,8 @@ READY := $(VENV)/.ready
 DEMO ?=
 FUZZ ?=
 TESTS ?= tests
+# Test files at a time, each with a Kafka of its own: tests wait more than they compute.
+AT_ONCE ?= 2
 
 .PHONY: help prerequisites setup demo test lint format unit chaos fuzz bench lock clean
 
@@ -43,7 +45,7 @@ demo: setup
 	@$(BIN)/hes demo $(DEMO)
 
 test: lint
-	@$(BIN)/pytest $(TESTS)
+	@$(BIN)/pytest -n $(AT_ONCE) --dist loadfile $(TESTS)
 
 lint: setup
 	@$(BIN)/ruff format --check --quiet .

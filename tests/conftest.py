@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from connectors.local.errors import LocalError
 from connectors.local.java import find_java, find_maven
 
 CAPTURES = Path(__file__).resolve().parents[2] / "shared" / "captures"
+
+
+def pytest_configure() -> None:
+    """Processes under test end by Ctrl-C also where these tests run in the background, which ignores it for all children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -32,12 +32,13 @@ def train(home: Home, java: Java, installed: Artifacts, progress: Progress) -> N
     """Make the archives that are absent; only in the main thread, since the children end with the one that started them."""
     if threading.current_thread() is not threading.main_thread():
         return
-    missing = [part for part in PARTS if not installed.archive(part.name, java.version).exists()]
-    if not missing:
+    if not _missing(java, installed):
         return
-    progress("preparing faster starts (once, about 15 s)")
     with (home.cache / "lock").open("a") as lock, tempfile.TemporaryDirectory(prefix="hes-train-") as scratch:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = _missing(java, installed)  # another may just have made them
+        if missing:
+            progress("preparing faster starts (once, about 15 s)")
         site = Site(Home(Path(scratch), home.cache), java, installed)
         chosen = ports.choose([name for part in missing for name in part.ports], {})
         running: dict[str, Running] = {}
@@ -52,6 +53,10 @@ def train(home: Home, java: Java, installed: Artifacts, progress: Progress) -> N
             process.stop(running.values(), grace_s=DUMP_WITHIN_S)
         for part in missing:
             _keep(_draft(site, part), installed.archive(part.name, java.version))
+
+
+def _missing(java: Java, installed: Artifacts) -> list[Part]:
+    return [part for part in PARTS if not installed.archive(part.name, java.version).exists()]
 
 
 def _start(part: Part, site: Site, chosen: Ports) -> Running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from connectors.cli.failure import CommandError
+from connectors.local.home import Home
 
 PEERS = Path(__file__).resolve().parents[3] / "tests" / "peers"
 _LOST = ("Could not transfer artifact", "offline")
@@ -32,18 +34,26 @@ def build(peer: str, say: Callable[[str], None] = lambda _: None) -> Path:
             raise AbsentError(f"{tool} is not on the PATH: {peer} needs a JDK and Maven")
     sources = sorted(path for path in sources_of.rglob("*") if path.suffix in {".xml", ".java"})
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hes" / "test-peers" / f"{peer}-{digest}"
-    if not (folder / "built").exists():
-        say(f"building {peer}, once")
-        command = ["mvn", "-q", "-B", f"-Dpeer.build={folder}", "compiler:compile", "dependency:copy-dependencies"]
-        done = subprocess.run(command, cwd=sources_of, capture_output=True, text=True, timeout=300, check=False)  # noqa: S603 - no shell, and no word of it comes from outside
-        said = done.stdout + done.stderr
-        if done.returncode and any(word in said for word in _LOST):
-            raise AbsentError(f"Maven cannot reach its repository, and {peer} is not in the local one")
-        if done.returncode:
-            raise CommandError(f"{peer} does not build: {said.strip()[-300:]}")
-        (folder / "built").touch()
+    cache = Home.of().cache
+    folder = cache / "test-peers" / f"{peer}-{digest}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("a") as lock:  # one Maven at a time, with the one that fetches Kafka
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "built").exists():
+            say(f"building {peer}, once")
+            _build(peer, sources_of, folder)
     return folder
+
+
+def _build(peer: str, sources: Path, folder: Path) -> None:
+    command = ["mvn", "-q", "-B", f"-Dpeer.build={folder}", "compiler:compile", "dependency:copy-dependencies"]
+    done = subprocess.run(command, cwd=sources, capture_output=True, text=True, timeout=300, check=False)  # noqa: S603 - no shell, and no word of it comes from outside
+    said = done.stdout + done.stderr
+    if done.returncode and any(word in said for word in _LOST):
+        raise AbsentError(f"Maven cannot reach its repository, and {peer} is not in the local one")
+    if done.returncode:
+        raise CommandError(f"{peer} does not build: {said.strip()[-300:]}")
+    (folder / "built").touch()
 
 
 def command(folder: Path, main: str, *flags: str) -> list[str]:
