@@ -79,6 +79,7 @@ class PushStream:
         self._error: DlmsError | None = None  # set while looking for the next frame
         self._culprit = UNKNOWN
         self._searched = 0
+        self._before = 0  # how many items are of segments that came before what is held now
         self._replies: deque[bytes] = deque(maxlen=_MOST_REPLIES)
 
     def feed(self, data: bytes) -> list[Item]:
@@ -92,10 +93,12 @@ class PushStream:
         Where no whole frame lies behind it, what looks like the beginning of one is rather octets of the first.
         """
         self._bare.end()
-        left = self._data
+        left, self._before = self._data, 0
         items = self._run(final=True)
+        before, items = items[: self._before], items[self._before :]
         if len(items) > 1 and isinstance(items[0], Refused) and not any(isinstance(item, Apdu) for item in items):
             items = [replace(items[0], data=left)]
+        items = before + items
         for reader in self._readers.values():
             items += reader.close()
         self._flag = False
@@ -150,8 +153,10 @@ class PushStream:
                 )
         except DlmsError as error:
             self._error, self._culprit, self._searched = error, transport, 1
-            if reader is not None:
-                items += reader.lost()
+            lost = [] if reader is None else reader.lost()
+            items += lost
+            if at == 0:
+                self._before = len(lost)
             return at
         if taken is None:
             return None

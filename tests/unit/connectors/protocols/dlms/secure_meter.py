@@ -41,6 +41,14 @@ def _dedicated(tag: int) -> bool:
     return 0xD0 <= tag < 0xD8 or tag == GENERAL_DED or 0x45 <= tag <= 0x58
 
 
+def _user_information(aarq: bytes) -> bytes:
+    """What the client initiates with: the octet string in the last field, BE. Titles and challenges may hold a BE, too."""
+    at = 2 if aarq[1] < 0x80 else 2 + (aarq[1] & 0x7F)
+    while aarq[at] != 0xBE:
+        at += 2 + aarq[at + 1]
+    return aarq[at + 4 :]
+
+
 class CurvePair:
     """A key pair whose arithmetic is gurux': ECDSA and Diffie-Hellman with P-256 or P-384."""
 
@@ -162,7 +170,7 @@ class SecureMeter:
         self.dedicated = bytes(settings.cipher.getDedicatedKey() or b"")
         try:
             if self.policy:
-                self.decipher(apdu[apdu.index(b"\xbe") + 4 :])
+                self.decipher(_user_information(apdu))
         except ValueError:
             return REJECTED
         if self.mechanism == 1 and bytes(settings.password) != self.secret:

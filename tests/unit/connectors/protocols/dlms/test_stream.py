@@ -134,6 +134,15 @@ def test_no_octet_is_dropped(data: bytes) -> None:
     assert not set(found) - set(sent)
 
 
+def test_a_segment_before_what_the_end_cuts_off_is_not_dropped() -> None:
+    segment = hdlc.frame(CLIENT, METER, hdlc.UI, hdlc.LLC_FROM_SERVER + b"\x0f\x00", segmented=True)
+    (lost, cut), _ = through([segment + b"\x7e\xa0\x7e\xa0"])
+    assert isinstance(lost, Refused)
+    assert isinstance(cut, Refused)
+    assert (lost.code, lost.data) == ("frame-segmentation", segment)
+    assert (cut.code, cut.data) == ("frame-truncated", b"\xa0\x7e\xa0")
+
+
 def _repeats(data: bytes) -> bool:
     """Whether an M-Bus segment came twice in a row, which is taken once."""
     return len(octets_of(through([data], transport="MBUS")[0])) < len(data)
