@@ -13,11 +13,11 @@ TESTS ?= tests
 # Test files at a time, each with a Kafka of its own: tests wait more than they compute.
 AT_ONCE ?= 2
 
-.PHONY: help prerequisites setup demo test lint format unit chaos fuzz bench lock clean
+.PHONY: help prerequisites setup demo test lint format unit chaos explore fuzz bench lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make setup | lint | format | unit | chaos | fuzz | bench | lock | clean"
+	@echo "make setup | lint | format | unit | chaos | explore | fuzz | bench | lock | clean"
 
 # Named before anything is downloaded.
 prerequisites:
@@ -62,6 +62,10 @@ unit: setup
 
 chaos: setup
 	@$(BIN)/pytest -m "chaos or long" tests/chaos tests/integration
+
+# Examples that nobody has tried yet, of every property; what fails is kept in .hypothesis and tried first the next time.
+explore: setup
+	@$(BIN)/pytest --hypothesis-profile=default tests/unit tests/fuzz
 
 # Longer than the short run that is part of the tests; FUZZ takes options, such as --help.
 fuzz: setup

@@ -6,11 +6,16 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
 from connectors.local.errors import LocalError
 from connectors.local.java import find_java, find_maven
+
+# Two runs of one commit try the same examples; `make explore` tries others.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 CAPTURES = Path(__file__).resolve().parents[2] / "shared" / "captures"
 
