@@ -33,10 +33,13 @@ class Store(Protocol):
     def pending(self, ref: str) -> Change | None:
         """The change of them that is under way."""
 
+    def kept(self, ref: str, keys: MeterKeys) -> tuple[str, ...]:
+        """Names of keys that stay as they are, though these are others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What an import leaves as the meter told it."""
+    """What an import leaves as it is."""
 
     meter_id: str
     detail: str
@@ -72,6 +75,25 @@ def changing(rows: Sequence[Row], store: Store | None) -> dict[int, str]:
                 "import it when that has ended (`hes meters keys changes`), or without the columns of keys"
             )
     return found
+
+
+def keeping(rows: Sequence[Row], store: Store | None) -> list[Kept]:
+    """What an import of these will leave of the keys."""
+    found = {} if store is None else {row.meter.key_ref: store.kept(row.meter.key_ref, row.keys) for row in rows if row.keys}
+    return kept_keys(rows, {ref: names for ref, names in found.items() if names})
+
+
+def kept_keys(rows: Sequence[Row], left: Mapping[str, Sequence[str]]) -> list[Kept]:
+    """What to say of the keys that an import left, by their key references."""
+    return [
+        Kept(
+            row.meter.id,
+            f"{', '.join(names)} under {row.meter.key_ref!r} stay: the gateway has given the meter keys of its own, and the "
+            "file has others; where the meter was reset to those, import it with --replace-keys",
+        )
+        for row in rows
+        if (names := left.get(row.meter.key_ref))
+    ]
 
 
 def merged_all(rows: Sequence[Row], known: Mapping[str, Meter], now_ms: int, tell: Callable[[Kept], None]) -> list[Meter]:

@@ -202,7 +202,7 @@ def _keys(entry: Mapping[str, Any], meter_id: str) -> MeterKeys | None:
     secrets = {name: value for name, value in {**entry, **nested}.items() if name in _SECRETS and value}
     if not secrets:
         return None
-    octets = {}
+    octets: dict[str, Any] = {}
     for column, name in _KEYS.items():
         if column in secrets:
             text = secrets[column]

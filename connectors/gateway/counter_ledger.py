@@ -37,7 +37,7 @@ class CounterLedger:
 
     def reserve(self, opened: Opened, records: Sequence[CounterReservation]) -> None:
         """See `reservations.Ledger`."""
-        keyed = [("|".join((record.meter_id, str(record.client), record.key_ref)), record, record.at) for record in records]
+        keyed = [("|".join((record.meter_id, str(record.client), record.key_ref)), record) for record in records]
         self._topic.write(opened.writer, keyed)
 
     def close(self, opened: Opened) -> None:

@@ -40,7 +40,9 @@ class Ledger(Protocol):
         """Take a partition over: from now on nobody who opened it before can reserve in it, ourselves included."""
 
     def reserve(self, opened: Opened, records: Sequence[CounterReservation]) -> None:
-        """Write reservations, all or none; returns when Kafka has them. Raises `FencedError`, or anything else."""
+        """Write reservations, all or none; returns when Kafka has them. Raises `FencedError`, `TooLargeError` where one is
+        too large for Kafka, or anything else.
+        """
 
     def close(self, opened: Opened) -> None:
         """Let a partition go."""
@@ -119,6 +121,6 @@ def shared(meter: Meter, holder: str) -> JobError:
     )
 
 
-def unavailable(why: str) -> JobError:
-    """No counters now."""
-    return JobError("counter-unavailable", f"no invocation counters can be reserved: {why}", retry=True)
+def unavailable(why: str, *, retry: bool = True) -> JobError:
+    """No counters now, or none at all."""
+    return JobError("counter-unavailable", f"no invocation counters can be reserved: {why}", retry=retry)

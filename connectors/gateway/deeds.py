@@ -180,10 +180,9 @@ class Deed:
             raise unavailable("another worker had the command meanwhile")
         intent = replace(self._blank(before), at=commands.clock.now_ms())
         try:
-            await commands.intents.write(book, intent)
+            self.intent = await commands.intents.write(book, intent)
         except FencedError as error:
             raise unavailable(str(error)) from error
-        self.intent = intent
         self._sent_by = began + LONGEST_S
 
     def still(self) -> None:
@@ -216,8 +215,7 @@ class Deed:
             return there
         ours = self.intent or self._blank(before)
         ended = replace(ours, outcome=outcome, code=code, detail=detail, after=after, settled_at=commands.clock.now_ms())
-        await commands.intents.write(book, ended)
-        self.intent = ended
+        self.intent = ended = await commands.intents.write(book, ended)
         return ended
 
     def tireless(self, now_ms: int) -> bool:  # noqa: ARG002 - firmware's deed has a use for it

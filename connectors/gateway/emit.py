@@ -85,6 +85,8 @@ class Emitter:
         lanes: Lanes | None = None,
     ) -> None:
         self._publisher = publisher
+        if lanes is not None:  # what is too large for Kafka is a dead letter whatever way it goes
+            lanes.urgent.instead = lanes.bulk.instead = publisher.instead
         self._lanes = lanes or Lanes(publisher, publisher)
         self._codec = codec
         self._letters = letters

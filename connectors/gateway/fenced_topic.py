@@ -17,17 +17,12 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Messag
 from connectors.gateway.reservations import FencedError
 from schemas.records import Record
 from streams.runtime.errors import DeliveryError
-from streams.runtime.kafka import client_config, is_fatal, new_consumer
+from streams.runtime.kafka import client_config, is_fatal, is_fenced, new_consumer
 from streams.runtime.service import Runtime
-from streams.runtime.tracing import headers_of
+from streams.runtime.transactions import Out, Transactions
 
 _RECORDS, _WAIT_S = 5_000, 1.0
 _PATIENCE_S = 30.0
-_FENCED = (
-    KafkaError._FENCED,  # noqa: SLF001 - the constant's public name
-    KafkaError.PRODUCER_FENCED,
-    KafkaError.INVALID_PRODUCER_EPOCH,
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,15 +54,17 @@ class FencedTopic:
             writer = self._writers[partition] = Writer(partition, producer)
             return writer
 
-    def write(self, writer: Writer, records: Sequence[tuple[str, Record | None, int]]) -> None:
-        """Key, record (None to forget the key) and time of each: all or none, in Kafka when this returns. `FencedError`
-        where somebody else has the partition, `DeliveryError` where nobody can tell whether Kafka has them.
+    def write(self, writer: Writer, records: Sequence[tuple[str, Record | None]]) -> None:
+        """Key and record (None to forget the key) of each: all or none, in Kafka when this returns. `FencedError` where
+        somebody else has the partition, `TooLargeError` where one is too large for the topic (none is written then),
+        `DeliveryError` where nobody can tell whether Kafka has them.
         """
         with self._lock(writer.partition):
             if self._writers.get(writer.partition) is not writer:
                 raise FencedError(f"partition {writer.partition} was let go, or opened again")
+            transactions = Transactions(self._runtime, writer.producer, letters=False, partition=writer.partition)
             try:
-                self._write(writer, records)
+                transactions.write(Out(self._topic, key, record) for key, record in records)
             except (KafkaException, DeliveryError) as error:
                 self._give_up(writer, error)
                 raise DeliveryError(f"{self._topic}: {error}") from error
@@ -78,31 +75,10 @@ class FencedTopic:
             if self._writers.get(writer.partition) is writer:
                 del self._writers[writer.partition]
 
-    def _write(self, writer: Writer, records: Sequence[tuple[str, Record | None, int]]) -> None:
-        failed: list[KafkaError] = []
-
-        def delivered(error: KafkaError | None, _message: Message) -> None:
-            if error is not None:
-                failed.append(error)
-
-        writer.producer.begin_transaction()
-        for key, record, at_ms in records:
-            writer.producer.produce(
-                self._topic,
-                key=key.encode(),
-                value=None if record is None else self._runtime.codec.encode(record),
-                partition=writer.partition,
-                headers=None if record is None else headers_of(record, source="gateway", at_ms=at_ms),
-                on_delivery=delivered,
-            )
-        writer.producer.commit_transaction(_PATIENCE_S)
-        if failed:
-            raise DeliveryError(f"{self._topic}: {failed[0].str()}")
-
     def _give_up(self, writer: Writer, error: Exception) -> None:
         """Abort what can be aborted. Where somebody else has the partition, or nobody can tell: let it go."""
         cause = error.args[0] if isinstance(error, KafkaException) else None
-        if isinstance(cause, KafkaError) and (is_fatal(cause) or cause.code() in _FENCED):
+        if isinstance(cause, KafkaError) and (is_fatal(cause) or is_fenced(cause)):
             self._writers.pop(writer.partition, None)
             raise FencedError(f"{self._topic}: {cause.str()}") from error
         try:

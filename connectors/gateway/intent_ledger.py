@@ -41,13 +41,12 @@ class IntentLedger:
         now = self._runtime.clock.now_ms()
         old = {action: intent for action, intent in intents.items() if now >= intent.expires}
         if old:
-            self._topic.write(writer, [(_key(action), None, now) for action in old])
+            self._topic.write(writer, [(_key(action), None) for action in old])
         return Opened(partition, {action: intents[action] for action in intents if action not in old}, writer)
 
     def write(self, opened: Opened, intents: Sequence[CommandIntent]) -> None:
         """See `intents.Ledger`."""
-        now = self._runtime.clock.now_ms()
-        self._topic.write(opened.writer, [(_key((item.meter_id, item.digest)), item, now) for item in intents])
+        self._topic.write(opened.writer, [(_key((item.meter_id, item.digest)), item) for item in intents])
 
     def close(self, opened: Opened) -> None:
         """See `intents.Ledger`."""

@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from connectors.gateway.errors import JobError
 from connectors.gateway.partition_books import PartitionBooks
 from connectors.gateway.reservations import FencedError
-from schemas.records import CommandIntent
+from schemas.records import CommandIntent, Outcome
 from streams.runtime.clock import Clock
+from streams.runtime.errors import TooLargeError
 
 Action = tuple[str, bytes]
 """Meter id and digest of the request."""
+_LONG, _SHORT = 200_000, 200
+"""Octets of a text in an intent: of a meter's state there may be any number. Short, where Kafka takes not even so much."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +45,9 @@ class Ledger(Protocol):
         """Take a partition over: from now on nobody who opened it before can write in it, ourselves included."""
 
     def write(self, opened: Opened, intents: Sequence[CommandIntent]) -> None:
-        """Write, all or none; returns when Kafka has them. Raises `FencedError`, or anything else."""
+        """Write, all or none; returns when Kafka has them. Raises `FencedError`, `TooLargeError` where one is too large for
+        Kafka, or anything else.
+        """
 
     def close(self, opened: Opened) -> None:
         """Let a partition go."""
@@ -63,12 +68,21 @@ class Book:
 
 class Intents:
     """The intents of all meters whose jobs this worker has. `owns` says whether a partition is its still. On the event loop;
-    Kafka is reached on threads.
+    Kafka is reached on threads. `fatal` is told what the process has to end for.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock, owns: Callable[[int], bool], *, pause_s: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        owns: Callable[[int], bool],
+        *,
+        pause_s: float,
+        fatal: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
         self._ledger = ledger
         self._owns = owns
+        self._fatal = fatal
         self._books: PartitionBooks[Book] = PartitionBooks(
             "intents", clock, owns, unavailable, pause_s=pause_s, open_book=self._opened, close_book=self._closed
         )
@@ -81,22 +95,42 @@ class Intents:
         """The book of a partition, opened once for all who want it. Raises `JobError` "intent-unavailable"."""
         return await self._books.get(partition)
 
-    async def write(self, book: Book, intent: CommandIntent) -> None:
-        """Have Kafka keep it, and then the book. Raises `FencedError` where the partition is another worker's, `JobError`
-        "intent-unavailable" where nobody can tell whether Kafka has it.
+    async def write(self, book: Book, intent: CommandIntent) -> CommandIntent:
+        """Have Kafka keep it, and then the book; the intent as it is kept, of long texts the first octets. Raises
+        `FencedError` where the partition is another worker's, `JobError` "intent-unavailable" where nobody can tell whether
+        Kafka has it, and, not to be tried again, where Kafka takes none of this size.
         """
         async with book.lock:
             if book.closed:
                 raise FencedError(f"partition {book.opened.partition} was let go")
             try:
-                await asyncio.to_thread(self._ledger.write, book.opened, (intent,))
+                kept = await self._kept(book, intent)
             except FencedError:
                 book.closed = True
                 self._books.lost(book.opened.partition, book)
                 raise
+            except TooLargeError as error:
+                raise unavailable(str(error), retry=False) from error
             except Exception as error:
                 raise unavailable(f"hes.intents cannot be written: {error}") from error
-            book.opened.intents[intent.meter_id, intent.digest] = intent
+            book.opened.intents[kept.meter_id, kept.digest] = kept
+            return kept
+
+    async def _kept(self, book: Book, intent: CommandIntent) -> CommandIntent:
+        """Without an intent nothing is sent; but what was sent must be known to have ended, with however few words."""
+        kept = _shortened(intent, _LONG)
+        try:
+            await asyncio.to_thread(self._ledger.write, book.opened, (kept,))
+        except TooLargeError:
+            if intent.outcome is Outcome.UNKNOWN:
+                raise
+            kept = _shortened(intent, _SHORT)
+            try:
+                await asyncio.to_thread(self._ledger.write, book.opened, (kept,))
+            except TooLargeError as error:
+                self._fatal(error)
+                raise
+        return kept
 
     def release(self, partitions: set[int]) -> None:
         """Other workers own these partitions now."""
@@ -115,6 +149,19 @@ class Intents:
         await asyncio.to_thread(self._ledger.close, book.opened)
 
 
-def unavailable(why: str) -> JobError:
-    """No intent can be kept now, so nothing is sent."""
-    return JobError("intent-unavailable", f"nothing is sent without a durable intent: {why}", retry=True)
+def unavailable(why: str, *, retry: bool = True) -> JobError:
+    """No intent can be kept, so nothing is sent."""
+    return JobError("intent-unavailable", f"nothing is sent without a durable intent: {why}", retry=retry)
+
+
+def _shortened(intent: CommandIntent, most: int) -> CommandIntent:
+    """With no text of more octets than `most`."""
+    detail, before, after = (_first(text, most) for text in (intent.detail, intent.before, intent.after))
+    return replace(intent, detail=detail, before=before, after=after)
+
+
+def _first(text: str, most: int) -> str:
+    octets = text.encode()
+    if len(octets) <= most:
+        return text
+    return f"{octets[:most].decode(errors='ignore')}… (the first octets of {len(octets):,})"

@@ -76,5 +76,5 @@ def unpack(octets: bytes) -> MeterKeys:
         if size:
             found[name] = octets[at : at + size - 1]
             at += size - 1
-    owner = found.pop("meter", b"").decode()
-    return MeterKeys(**found, meter=owner)
+    meter, made = (found.pop(name, b"").decode() for name in ("meter", "made"))
+    return MeterKeys(**found, meter=meter, made=made)

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -106,15 +106,30 @@ class FileKeyStore:
             return False
         return True
 
-    def put_many(self, keys: Mapping[str, MeterKeys]) -> None:
+    def put_many(self, keys: Mapping[str, MeterKeys], *, over_made: bool = False) -> dict[str, tuple[str, ...]]:
         """Add entries, or what is given of them: all or, on an error, none. Others that write the same file are waited for.
+        What is left as it was, see `kept`, by key reference; with `over_made` also keys that the gateway made are replaced.
 
         KeyStoreError where keys belong to another meter already.
         """
         with self._locked():
             self._reopen()
-            rows = [(ref, self._seal.sealed(ENTRY, ref, pack(self._merged(ref, value)))) for ref, value in keys.items()]
+            left = {ref: names for ref, value in keys.items() if (names := self.kept(ref, value, over_made=over_made))}
+            merged = {ref: self._merged(ref, value, left.get(ref, ())) for ref, value in keys.items()}
+            rows = [(ref, self._seal.sealed(ENTRY, ref, pack(value))) for ref, value in merged.items()]
             self._write([(_INSERT[ENTRY], rows)])
+        return left
+
+    def kept(self, ref: str, keys: MeterKeys, *, over_made: bool = False) -> tuple[str, ...]:
+        """Names of keys that stay, though `keys` has others: the gateway made them, and only the meter has them too; or they
+        are being changed.
+        """
+        held, change = self.get(ref), self.pending(ref)
+        if held is None:
+            return ()
+        changing = change is not None and change.state is not KeyState.LOST
+        stays = keys.given if changing else () if over_made else held.made.split()
+        return tuple(name for name in keys.given if name in stays and getattr(keys, name) != getattr(held, name))
 
     def owner(self, ref: str) -> str:
         """The id of the meter whose keys are under a reference; "" where there are none, or nobody said."""
@@ -154,7 +169,9 @@ class FileKeyStore:
                 raise KeyStoreError(
                     f"a change of the keys under {ref!r} is {change.state.value}: find out which keys hold before the next"
                 )
-            return self._keep(ref, Pending(keys.over(held), KeyState.PENDING, self._clock.now_ms()))
+            made = " ".join(sorted({*held.made.split(), *keys.given}))
+            new = replace(keys.over(held), made=made)
+            return self._keep(ref, Pending(new, KeyState.PENDING, self._clock.now_ms()))
 
     def note(self, ref: str, event: KeyEvent, of: Pending | None = None) -> KeyState:
         """See `keystore.KeyChanges`."""
@@ -242,7 +259,7 @@ class FileKeyStore:
 
     # -- writing: under the lock -----------------------------------------------------------------------------------------
 
-    def _merged(self, ref: str, value: MeterKeys) -> MeterKeys:
+    def _merged(self, ref: str, value: MeterKeys, left: tuple[str, ...]) -> MeterKeys:
         if not ref:
             raise KeyStoreError("a key reference must not be empty")
         held = self.get(ref)
@@ -253,7 +270,10 @@ class FileKeyStore:
                 f"the keys under {ref!r} are those of meter {held.meter}, not of {value.meter}: give each meter a key "
                 "reference and keys of its own"
             )
-        return value.over(held)
+        nothing: dict[str, Any] = dict.fromkeys(left)
+        value = replace(value, **nothing)
+        made = [name for name in held.made.split() if getattr(value, name) in (None, getattr(held, name))]
+        return replace(value.over(held), made=" ".join(made))
 
     def _change(self, ref: str) -> Pending:
         change = self.pending(ref)

@@ -5,7 +5,8 @@
                  └──────────────┴────────────────────────┴──────────────────▶ Push with a dead letter
 
 `conversation.Conversation` is the first half, per connection, and `Pipeline` the second, shared. The listeners and
-`hes replay` take the same way. Whatever comes in ends in at least one event or one dead letter.
+`hes replay` take the same way. Whatever comes in ends in at least one event or one dead letter; or, where the gateway stops
+before the rest has come, in its frames alone.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from schemas.records import Alarm, Identity, IdentityKind, Meter, MeterState, Se
 _AN_HOUR = 3_600_000
 _UNKNOWN = Template("generic")
 _NO_KEY = (b"", b"", None)
+EVENTS, INTERRUPTED = "events", "interrupted"
+"""What becomes of a push that is no dead letter."""
 Proved = Callable[[str, Pending], None]
 """Told the key reference of a meter that has its new keys."""
 
@@ -68,6 +71,8 @@ class Push:
     """Whether nobody but the holder of the meter's keys can have written it."""
     waits: bool = False
     """A part of a telegram whose rest is to come: nothing is to be written, `reply` is to be sent at once."""
+    cut_short: bool = False
+    """Whether the gateway itself did not let it come whole."""
 
     def of(self, meter: Meter, *, authenticated: bool = False) -> Push:
         """The same as a push of this meter."""
@@ -94,10 +99,16 @@ class Push:
         """Whether it has events and nothing else."""
         return bool(self.events) and self.letter is None and self.announced is None
 
+    def interrupted(self) -> Push:
+        """The same, where it is not whole since the gateway stopped: its octets are kept, and nothing is wrong with them."""
+        return self if self.letter is None else replace(self, letter=None, cut_short=True)
+
     @property
     def outcome(self) -> str:
-        """What became of it: the dead letter's code, or "events"."""
-        return "events" if self.letter is None else self.letter.code
+        """What became of it: the dead letter's code, or one of those above."""
+        if self.letter is not None:
+            return self.letter.code
+        return INTERRUPTED if self.cut_short else EVENTS
 
 
 class Pipeline:

@@ -20,16 +20,12 @@ from connectors.gateway.errors import JobError
 from schemas.ids import event_id
 from schemas.records import Job, Meter
 from schemas.signatures import digest
-from streams.runtime.authority.controls import Controls
 from streams.runtime.authority.jobs import needs_proof, verify_job, verify_release
-from streams.runtime.authority.operators import Operators, roots_of
-from streams.runtime.authority.policy import Policy
-from streams.runtime.authority.policy_file import PolicyError, load_policy
+from streams.runtime.authority.pinned import pinned
 from streams.runtime.authority.refusals import Proven, Refusal
 from streams.runtime.authority.stops import HALTED, Stops
 from streams.runtime.authority.stops import TOPIC as STOPS
 from streams.runtime.authority.verify import Around
-from streams.runtime.errors import FatalError
 from streams.runtime.follow import Follower
 from streams.runtime.service import Runtime
 
@@ -122,15 +118,11 @@ class Authority:
 
     def __init__(self, runtime: Runtime) -> None:
         settings = runtime.settings
-        try:
-            roots = roots_of(settings.commands.root_key)
-            self.policy: Policy = load_policy(settings.commands.policy_file)
-        except (ValueError, PolicyError) as error:
-            raise FatalError(f"commands.root_key or commands.policy_file is wrong: {error}") from error
+        found = pinned(settings.commands, "authority", "nothing that changes a meter is done")
+        self.policy = found.policy
         self._runtime = runtime
-        self._operators = Operators(runtime.codec, settings.environment, roots)
-        self._controls = Controls(runtime.codec, settings.environment, self._operators, self.policy)
-        self._around = Around(runtime.codec, settings.environment, self.policy, self._operators, self._controls)
+        self._around = found.around(runtime.codec, settings.environment)
+        self._operators, self._controls = self._around.operators, self._around.controls
         self._releasers = tuple(name.strip() for name in settings.commands.releasers.split(",") if name.strip())
         self._stops = Stops(runtime.codec, settings.environment, self._operators, self._releasers)
         self._refused: list[tuple[Apply, bytes]] = []
@@ -141,8 +133,6 @@ class Authority:
             Follower(runtime, CONTROLS, self._controls_came),
             Follower(runtime, STOPS, self._stops_came),
         )
-        if not roots:
-            self._log.warning("no-root-key", reason="nobody is an operator, so nothing that changes a meter is done")
 
     @property
     def around(self) -> Around:

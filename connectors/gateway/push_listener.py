@@ -24,7 +24,7 @@ from connectors.gateway.drivers.table import protocol_of
 from connectors.gateway.emit import Emitter
 from connectors.gateway.identify import by_endpoint
 from connectors.gateway.lines import LentTransport, Lines
-from connectors.gateway.pipeline import Pipeline, Push
+from connectors.gateway.pipeline import EVENTS, Pipeline, Push
 from connectors.gateway.push_datagrams import PushDatagrams, endpoint_of
 from connectors.gateway.push_gathering import PushGathering
 from connectors.gateway.session import MeterLink
@@ -315,9 +315,9 @@ class PushConnection(asyncio.Protocol):
             self._conversation = None
             self._acks = self._acks or None
 
-    def close(self) -> None:
-        """Write what is not whole as a dead letter, and close."""
-        self._end()
+    def close(self, *, ours: bool = False) -> None:
+        """Write what is not whole as a dead letter, unless the gateway ends it for a reason of its own (`ours`); close."""
+        self._end(ours=ours)
         if self._transport is not None:
             self._transport.close()
 
@@ -327,13 +327,11 @@ class PushConnection(asyncio.Protocol):
         if error is not None:
             self._listener.undelivered(self.endpoint, error)
             self._abort()
-        if acks is None:
-            return
         while acks and acks[0].settled:
             reply = acks.popleft().reply
             if reply and self._transport is not None and not self._transport.is_closing():
                 self._transport.write(reply)
-        if self._ended and not acks and self._transport is not None:
+        if self._ended and acks is not None and not acks and self._transport is not None:
             self._transport.close()
 
     def _answer(self, reply: bytes) -> None:
@@ -368,7 +366,7 @@ class PushConnection(asyncio.Protocol):
         ack = _Ack(self, push.reply)
         self._waiting().append(ack)
         self._listener.emitter.push(push, ack.settle)
-        if push.letter is None:
+        if push.outcome == EVENTS:
             self._speaks(push)
 
     def _waiting(self) -> deque[_Ack]:
@@ -380,14 +378,15 @@ class PushConnection(asyncio.Protocol):
             self.proven = self.proven or push.authenticated
             self._listener.lines.speaks(self, self._listener.pipeline.directory.get(push.meter_id))
 
-    def _end(self) -> None:
-        """No more octets: what is not whole is refused."""
+    def _end(self, *, ours: bool = False) -> None:
+        """No more octets: what is not whole is refused. Where the gateway reads no more, the meter sends it again."""
         self._ended = True
         if self._conversation is not None:
             pushes = self._conversation.close(self._listener.clock.now_ms())
             self._conversation = None
             self._note(0)
-            self._emit(pushes)
+            ours = ours or self._listener.draining
+            self._emit([push.interrupted() if ours else push for push in pushes])
 
     def _note(self, pending: int, *, ended: bool = False) -> None:
         if ended or not self._pending:

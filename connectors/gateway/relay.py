@@ -143,7 +143,7 @@ class Relay:
         if connection in self._trying or connection.piped:
             return
         if connection.adopted:
-            connection.close()  # it has been passed on already: the meter had better dial in again
+            connection.close(ours=True)  # it has been passed on already: the meter had better dial in again
             return
         self._trying.add(connection)
         task = asyncio.get_running_loop().create_task(self._hand_over(connection, meter_id))

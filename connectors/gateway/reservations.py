@@ -41,6 +41,7 @@ from connectors.gateway.partition_books import PartitionBooks
 from schemas.records import CounterReservation, CountersSeen, Meter
 from streams.runtime import metrics
 from streams.runtime.clock import Clock
+from streams.runtime.errors import TooLargeError
 
 __all__ = ["LAST", "Ask", "Counting", "FencedError", "Key", "Ledger", "Opened", "Reservations", "unavailable"]
 
@@ -197,9 +198,13 @@ class Reservations:
         records = book.unwritten(self._owner, self._clock.now_ms())
         for at in range(0, len(records), _AT_ONCE):
             some = records[at : at + _AT_ONCE]
-            if not self._books.current(partition, book) or await self._written(partition, book, some) is not None:
+            if not self._books.current(partition, book):
                 return
-            book.opened.seen.update({(record.meter_id, record.key_ref): record.seen for record in some})
+            failures = await self._written(partition, book, some)
+            told = [record for record, failure in zip(some, failures, strict=True) if failure is None]
+            book.opened.seen.update({(record.meter_id, record.key_ref): record.seen for record in told})
+            if not told:
+                return
 
     def _let_go(self, opened: Opened, records: Sequence[CounterReservation]) -> None:
         """Write what was seen, where the partition is still ours to write in, and close it. On a thread."""
@@ -272,8 +277,8 @@ class Reservations:
         try:
             while book.waiting:
                 batch, book.waiting = book.waiting, []
-                failure = await self._written(partition, book, [record for record, _ in batch])
-                for _, written in batch:
+                failures = await self._written(partition, book, [record for record, _ in batch])
+                for (_, written), failure in zip(batch, failures, strict=True):
                     if written.done():
                         continue
                     if failure is None:
@@ -283,17 +288,28 @@ class Reservations:
         finally:
             book.writing = False
 
-    async def _written(self, partition: int, book: _Book, records: Sequence[CounterReservation]) -> JobError | None:
+    async def _written(
+        self, partition: int, book: _Book, records: Sequence[CounterReservation]
+    ) -> Sequence[JobError | None]:
+        """What went wrong with each. One that is too large for Kafka stands in no other's way."""
         try:
             self._books.check(partition)
             await asyncio.to_thread(self._ledger.reserve, book.opened, records)
         except JobError as error:
-            return error
+            failure = error
+        except TooLargeError as error:
+            if len(records) > 1:
+                half = len(records) // 2
+                parts = [await self._written(partition, book, some) for some in (records[:half], records[half:])]
+                return [each for part in parts for each in part]
+            failure = unavailable(f"{error}, or give the meter a shorter key reference", retry=False)
         except FencedError:
             self._books.lost(partition, book)
             metrics.COUNTERS_FENCED.inc()
-            return unavailable(f"another worker has taken partition {partition}")
+            failure = unavailable(f"another worker has taken partition {partition}")
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing is used that Kafka may not have
-            return unavailable(f"hes.counters cannot be written: {error}")
-        metrics.COUNTERS_RESERVED.inc(len(records))
-        return None
+            failure = unavailable(f"hes.counters cannot be written: {error}")
+        else:
+            metrics.COUNTERS_RESERVED.inc(len(records))
+            return [None] * len(records)
+        return [failure] * len(records)

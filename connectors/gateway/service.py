@@ -155,7 +155,11 @@ class _Gateway:
         self._authority = Authority(runtime)
         self._openings = Openings(runtime, self._authority.policy.openings_a_minute, owner)
         self._intents = Intents(
-            IntentLedger(runtime, bad), runtime.clock, self._intake.owns, pause_s=runtime.settings.kafka.session_timeout_s
+            IntentLedger(runtime, bad),
+            runtime.clock,
+            self._intake.owns,
+            pause_s=runtime.settings.kafka.session_timeout_s,
+            fatal=self._failed,
         )
         self._images = ImageStore(runtime, self._authority.around)
         commands = Commands(

@@ -42,3 +42,4 @@ class DeadLetter:
     headers: dict[str, bytes] = field(default_factory=dict)
     data: bytes = b""
     at: Millis = 0
+    cut: bool = False  # data, key and headers are not all that there was; the rest stands at topic, partition and offset

@@ -8,10 +8,8 @@ up, and the audit chain goes on from its one end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import structlog
@@ -20,36 +18,18 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Messag
 from schemas.codec import CodecError
 from schemas.records import AuditEntry, CampaignStop, Job, Record
 from schemas.signatures import Signer, entry_hash, signed
-from streams.runtime import metrics
 from streams.runtime.authority.chain import Link, link_of
-from streams.runtime.dead_letters import TOPIC as DEAD_LETTERS
-from streams.runtime.dead_letters import too_large_letter
-from streams.runtime.errors import DeliveryError, FatalError, TemporaryError, TooLargeError
-from streams.runtime.kafka import Outgoing, client_config, new_consumer, too_large
+from streams.runtime.errors import FatalError, TemporaryError, TooLargeError
+from streams.runtime.kafka import client_config, is_fenced, new_consumer, too_large
 from streams.runtime.service import Runtime
-from streams.runtime.tracing import headers_of
+from streams.runtime.transactions import Out, Transactions
+
+__all__ = ["AUDIT", "Books", "FencedError", "Out", "translated"]
 
 _RECORDS, _WAIT_S = 5_000, 0.05
 _PATIENCE_S, _ABORT_S = 30.0, 5.0
 _LOOK_BACK = 1_000
-_TRIES = 40
-_FENCED = (
-    KafkaError._FENCED,  # noqa: SLF001 - the constant's public name
-    KafkaError.PRODUCER_FENCED,
-    KafkaError.INVALID_PRODUCER_EPOCH,
-)
 AUDIT = "hes.audit"
-
-
-@dataclass(frozen=True, slots=True)
-class Out:
-    """One record to write; without one, a tombstone."""
-
-    topic: str
-    key: str
-    record: Record | None
-    parent: str = ""
-    """The trace that it belongs to."""
 
 
 class FencedError(TemporaryError):
@@ -82,6 +62,7 @@ class Books:
             "retry.backoff.max.ms": 100,
         }
         self._producer = Producer(client_config(kafka) | config, logger=logging.getLogger("librdkafka"))
+        self._transactions = Transactions(runtime, self._producer, self._encoded)
         ends: dict[str, Any] = {"enable.partition.eof": True, "isolation.level": "read_committed", "fetch.wait.max.ms": 20}
         # librdkafka wants a group's name also where no group is joined.
         self._reader = new_consumer(kafka, f"{runtime.group}-ledger", **ends)
@@ -99,65 +80,10 @@ class Books:
         """
         try:
             with translated():
-                self._write(list(outs))
+                self._transactions.write(outs)
         except (TemporaryError, TooLargeError):
             self.close()
             raise
-
-    def _write(self, outs: list[Out]) -> None:
-        """Where the broker refuses a batch for its size, what is for its topic goes one by one; who is refused then is too
-        large by himself. After a refusal librdkafka counts on from what the broker never had: the broker says so when that
-        partition is written to next, and the transaction after that begins a new count.
-        """
-        alone: set[str] = set()
-        taken: set[int] = set()
-        for tries in range(_TRIES):
-            self._runtime.health.progress()
-            refused, error = self._transact(outs, alone, taken)
-            if error is None:
-                return
-            if tries == _TRIES // 2:  # so many that nobody can wait for each: of those, letters
-                refused = {at for at, out in enumerate(outs) if out.topic in alone} - taken
-            for at in refused:
-                if outs[at].topic in alone:
-                    outs[at] = self._in_place_of(outs[at], error)
-            alone |= {outs[at].topic for at in refused}
-        raise TooLargeError(f"{len(outs)} records were refused {_TRIES} times for the size of some; raise max.message.bytes")
-
-    def _transact(self, outs: Sequence[Out], alone: Collection[str], taken: set[int]) -> tuple[set[int], KafkaError | None]:
-        """Write all of it. Where that was undone since the broker found records too large: which, and its words. What the
-        broker took is added to `taken`.
-        """
-        failed: dict[int, KafkaError] = {}
-
-        def delivered(at: int, error: KafkaError | None, _message: Message) -> None:
-            if error is not None:
-                failed[at] = error
-            else:
-                taken.add(at)
-
-        self._producer.begin_transaction()
-        try:
-            for at, out in enumerate(outs):
-                if out.topic in alone:
-                    self._producer.flush(_PATIENCE_S)
-                self._produce(out, partial(delivered, at))
-                if out.topic in alone:
-                    self._producer.flush(_PATIENCE_S)
-                if failed:
-                    break
-            self._producer.commit_transaction(_PATIENCE_S)
-        except KafkaException as error:
-            refused = {at for at, each in failed.items() if too_large(each)}
-            if not refused and error.args[0].code() != KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER:
-                raise
-            self._producer.abort_transaction(_PATIENCE_S)
-            return refused, failed[min(refused)] if refused else error.args[0]
-        if failed:
-            raise FatalError(f"Kafka committed a transaction and reported {next(iter(failed.values())).str()}")
-        for out in outs:
-            metrics.RECORDS_OUT.labels(out.topic).inc()
-        return set(), None
 
     def close(self) -> None:
         """Undo what is half written, where that is still ours to undo."""
@@ -220,40 +146,6 @@ class Books:
             )
         return Link()
 
-    def _produce(self, out: Out, delivered: Callable[[KafkaError | None, Message], None]) -> None:
-        record = out.record
-        headers = None
-        if record is not None:
-            at = getattr(record, "at", 0) or self._runtime.clock.now_ms()
-            headers = headers_of(record, source=self._runtime.service, at_ms=at, parent=out.parent)
-        value = None if record is None else self._encoded(record)
-        until = self._runtime.clock.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                self._producer.produce(out.topic, key=out.key, value=value, headers=headers, on_delivery=delivered)
-            except BufferError:
-                if self._runtime.clock.monotonic() > until:
-                    raise DeliveryError(f"{out.topic}: the queue to Kafka stayed full for {_PATIENCE_S:.0f} s") from None
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                if not too_large(error.args[0]):
-                    raise
-                self._produce(self._in_place_of(out, error.args[0]), delivered)
-                return
-            else:
-                return
-
-    def _in_place_of(self, out: Out, error: KafkaError) -> Out:
-        """The dead letter for a record that Kafka finds too large. `TooLargeError` for a letter."""
-        if out.topic == DEAD_LETTERS:
-            raise TooLargeError(f"{DEAD_LETTERS} does not take a letter either: {error.str()}; raise its max.message.bytes")
-        value = None if out.record is None else self._encoded(out.record)
-        record = Outgoing(out.topic, out.key, value)
-        letter = too_large_letter(self._runtime.service, record, error.str(), self._runtime.clock.now_ms())
-        metrics.DEAD_LETTERS.labels(letter.code).inc()
-        self._log.error(letter.code, topic=out.topic, key=out.key, id=letter.id, reason=letter.detail)
-        return Out(DEAD_LETTERS, out.key, letter, out.parent)
-
     def _encoded(self, record: Record) -> bytes:
         signer = self._signer
         if signer is not None and (isinstance(record, CampaignStop) or (isinstance(record, Job) and record.request)):
@@ -281,7 +173,7 @@ class translated:  # noqa: N801 - a context manager, used as a function
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, KafkaException):
             cause = error.args[0]
-            if cause.code() in _FENCED:
+            if is_fenced(cause):
                 raise FencedError(f"another worker has the books: {cause.str()}") from error
             if too_large(cause):
                 raise TooLargeError(f"a record of the books: {cause.str()}; raise max.message.bytes of its topic") from error

@@ -125,7 +125,8 @@ class DeadLetters:
         letter = self._codec.decode(value)
         if not isinstance(letter, DeadLetter) or len(letter.data) <= _FEW_OCTETS:
             return None
-        return replace(letter, data=letter.data[:_FEW_OCTETS], headers={}, detail=f"{letter.detail} (its first octets only)")
+        detail = f"{letter.detail} (its first octets only)"
+        return replace(letter, data=letter.data[:_FEW_OCTETS], headers={}, detail=detail, cut=True)
 
     def _outgoing(self, letter: DeadLetter, key: bytes | str | None) -> Outgoing:
         headers = headers_of(letter, source=self._service, at_ms=letter.at)
@@ -187,7 +188,8 @@ def fitting(letter: DeadLetter) -> DeadLetter:
     if len(letter.data) <= _MOST_OCTETS and sum(map(len, letter.headers.values())) <= _MOST_HEADERS:
         return letter
     detail = f"{letter.detail} (the first octets of {len(letter.data):,}; headers are left out)"
-    return replace(letter, data=letter.data[:_MOST_OCTETS], headers={}, key=(letter.key or b"")[:_MOST_KEY], detail=detail)
+    data, key = letter.data[:_MOST_OCTETS], (letter.key or b"")[:_MOST_KEY]
+    return replace(letter, data=data, headers={}, key=key, detail=detail, cut=True)
 
 
 _MOST_OCTETS, _MOST_HEADERS, _MOST_KEY = 900_000, 50_000, 1_000

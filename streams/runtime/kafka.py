@@ -36,6 +36,12 @@ class Outgoing(NamedTuple):
     headers: Headers | None = None
 
 
+_FENCED = (
+    KafkaError._FENCED,  # noqa: SLF001 - the constant's public name
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+)
+
 Instead = Callable[[Outgoing, str], Outgoing | None]
 """Given a record that is too large for Kafka, and Kafka's words: what is written in its place. On the thread that polls."""
 
@@ -311,6 +317,11 @@ def is_fatal(error: KafkaError) -> bool:
     librdkafka says it by the code.
     """
     return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - the constant's public name
+
+
+def is_fenced(error: KafkaError) -> bool:
+    """Whether somebody else has opened since what a producer writes in transactions."""
+    return error.code() in _FENCED
 
 
 def values_of(messages: Sequence[Message]) -> tuple[list[Message], list[KafkaError]]:

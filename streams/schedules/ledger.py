@@ -14,21 +14,15 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas.codec import CodecError
-from schemas.records import PlanSlice, Record, Tick
-from streams.runtime import metrics
+from schemas.records import PlanSlice, Tick
 from streams.runtime.errors import DeliveryError, FatalError
-from streams.runtime.kafka import client_config, is_fatal, new_consumer
+from streams.runtime.kafka import client_config, is_fatal, is_fenced, new_consumer
 from streams.runtime.service import Runtime
-from streams.runtime.tracing import headers_of
+from streams.runtime.transactions import Out, Transactions
 from streams.schedules.core import PLANS, TICKS, Core, Output
 
 _PATIENCE_S = 30.0
 _RECORDS, _WAIT_S = 2_000, 0.1
-_FENCED = (
-    KafkaError._FENCED,  # noqa: SLF001 - the constant's public name
-    KafkaError.PRODUCER_FENCED,
-    KafkaError.INVALID_PRODUCER_EPOCH,
-)
 
 
 class Ledger:
@@ -59,50 +53,24 @@ class Ledger:
             raise DeliveryError(f"the plans cannot be opened: {error}") from error
 
     def write(self, outputs: Iterable[Output]) -> None:
-        """Write all or nothing; returns when Kafka has it.
+        """Write all or nothing, a dead letter in place of what is too large for Kafka; returns when Kafka has it.
 
         `DeliveryError` where nothing was written and trying again can help, `FatalError` where another process plans now.
         """
-        producer = self._producer
-        if producer is None:
+        if self._producer is None:
             raise DeliveryError("the plans are not open")
-        counts: dict[str, int] = {}
         try:
-            producer.begin_transaction()
-            for topic, key, record in outputs:
-                counts[topic] = counts.get(topic, 0) + 1
-                self._produce(producer, topic, key, record)
-            producer.commit_transaction(_PATIENCE_S)
-        except KafkaException as error:
-            self._abort(producer, error)
-        for topic, count in counts.items():
-            metrics.RECORDS_OUT.labels(topic).inc(count)
+            Transactions(self._runtime, self._producer).write(Out(*output) for output in outputs)
+        except (KafkaException, DeliveryError) as error:
+            self._abort(self._producer, error)
 
     def close(self) -> None:
         """Let it go."""
         self._producer = None
 
-    def _produce(self, producer: Producer, topic: str, key: str, record: Record | None) -> None:
-        value, headers = None, None
-        if record is not None:
-            value = self._runtime.codec.encode(record)
-            headers = headers_of(record, source=self._runtime.service, at_ms=self._runtime.clock.now_ms())
-        waited = 0.0
-        while True:
-            try:
-                producer.produce(topic, key=key, value=value, headers=headers)
-            except BufferError:
-                producer.poll(0.1)
-                waited += 0.1
-                if waited > _PATIENCE_S:
-                    raise KafkaException(KafkaError(KafkaError._QUEUE_FULL)) from None  # noqa: SLF001 - the constant's public name
-            else:
-                producer.poll(0)
-                return
-
-    def _abort(self, producer: Producer, error: KafkaException) -> None:
+    def _abort(self, producer: Producer, error: KafkaException | DeliveryError) -> None:
         cause = error.args[0]
-        if isinstance(cause, KafkaError) and (is_fatal(cause) or cause.code() in _FENCED):
+        if isinstance(cause, KafkaError) and (is_fatal(cause) or is_fenced(cause)):
             raise FatalError(f"another process has taken the planning over: {cause.str()}") from error
         try:
             producer.abort_transaction(_PATIENCE_S)

@@ -17,6 +17,8 @@ from streams.schedules.rules import EVERYONE
 
 Rate = Callable[[Network, str], float]
 """Sessions that may be begun in a segment, a second; 0 where nothing limits it."""
+_MOST_OCTETS = 500_000
+"""Of a slice's meters: with its schedule and their times it is within the million that a record may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,9 @@ def _places(
 def _cut(
     tick: Tick, meters: Sequence[str], places: Spread, opens: int, settings: Schedules, number: int
 ) -> Sequence[PlanSlice]:
-    """Slices of `slice_s` and of `slice_meters` at most, none empty."""
+    """Slices of `slice_s` and of `slice_meters` at most, none empty, and none that would be too large for a record."""
+    # Whom it is for, and why, is in the tick: it may name thousands of meters.
+    schedule = replace(tick.schedule, target=Target(), description="")
     order = places.order()
     offsets = places.offsets[order]
     length = round(settings.slice_s * 1_000)
@@ -111,11 +115,14 @@ def _cut(
         end = min(int(np.searchsorted(offsets, until)), start + settings.slice_meters)
         first = int(offsets[start])
         names = tuple(meters[row] for row in order[start:end])
+        while len(names) > 1 and sum(len(name.encode()) for name in names) > _MOST_OCTETS:
+            names = names[: len(names) // 2]
+        end = start + len(names)
         found.append(
             PlanSlice(
                 id=event_id("PlanSlice", tick.id, number, names[0], len(names)),
                 tick_id=tick.id,
-                schedule=tick.schedule,
+                schedule=schedule,
                 at=tick.at,
                 since=tick.since,
                 closes_at=tick.closes_at,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import asdict
 from itertools import islice, pairwise
 
 from schemas.records import Operation, Schedule, Target
@@ -22,6 +24,8 @@ _ID = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 _DAY_S = 86_400
 _LEAST_WINDOW_S = 60
 _SOON = 50
+_MOST_ASKED, _MOST_NAMED = 50_000, 900_000
+"""Octets: so that jobs, and a tick with all of its schedule, fit Kafka's usual limit of a record."""
 
 
 def problems(schedule: Schedule) -> list[str]:
@@ -46,7 +50,18 @@ def problems(schedule: Schedule) -> list[str]:
         found.append("period_s: only the intervals of a profile are counted; leave it out")
     if not 0 <= schedule.lookback_s <= 90 * _DAY_S or not 0 <= schedule.grace_s <= 7 * _DAY_S:
         found.append("lookback_s or grace_s: 0 to 90 days, and 0 to 7 days")
+    asked = _octets(schedule.objects, schedule.parameters, schedule.parameters.values())
+    if asked > _MOST_ASKED:
+        found.append(f"objects and parameters: {asked:,} octets, {_MOST_ASKED:,} are allowed; each job carries them")
+    named = _octets(*asdict(schedule.target).values(), (schedule.description,))
+    if named > _MOST_NAMED:
+        mend = "name groups, segments, transformers or feeders, not each meter"
+        found.append(f"target and description: {named:,} octets, {_MOST_NAMED:,} are allowed; {mend}")
     return found
+
+
+def _octets(*texts: Iterable[str]) -> int:
+    return sum(len(text.encode()) for each in texts for text in each)
 
 
 def warnings(schedule: Schedule, now: int) -> list[str]:

@@ -16,6 +16,7 @@ from streams.commands.output import Paper
 from streams.commands.service import main
 from streams.runtime.books import Books
 from streams.runtime.settings import Settings
+from streams.runtime.transactions import Transactions
 from tests.integration.staged import Stage, arm
 
 
@@ -24,9 +25,9 @@ def _in(state: CommandState) -> Stage:
     return Stage(Paper, "stand", fits=lambda args, _: args[1].state is state)
 
 
-def _held(books: Books) -> None:
+def _held(transactions: Transactions) -> None:
     """What is written so far is with the broker, in a transaction that is open."""
-    books._producer.flush()
+    transactions._producer.flush()
 
 
 def _holds(record: Any, action: str) -> bool:
@@ -41,7 +42,9 @@ def _transaction(name: str, action: str) -> dict[str, Stage]:
     """The writing of the transaction that holds an audit entry of this action, or a job."""
     return {
         f"{name}-writing": Stage(Books, "write", after=False, fits=_writes(action)),
-        f"{name}-half-written": Stage(Books, "_produce", fits=lambda args, _: _holds(args[1].record, action), first=_held),
+        f"{name}-half-written": Stage(
+            Transactions, "_produce", fits=lambda args, _: _holds(args[1].record, action), first=_held
+        ),
         f"{name}-written": Stage(Books, "write", fits=_writes(action)),
     }
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from schemas.records import Job, PlanSlice, Tick
 from streams.runtime.settings import Settings
+from streams.runtime.transactions import Transactions
 from streams.schedules.core import PLANS, Core, Work
 from streams.schedules.ledger import Ledger
 from streams.schedules.service import main
@@ -25,12 +26,11 @@ def _decided(what: str) -> Stage:
 
 def _half(fits: Callable[[str, Any], bool]) -> Stage:
     """The broker has it, in a transaction that is open."""
-    return Stage(Ledger, "_produce", fits=lambda args, _: fits(args[2], args[4]), first=_held)
+    return Stage(Transactions, "_produce", fits=lambda args, _: fits(args[1].topic, args[1].record), first=_held)
 
 
-def _held(ledger: Ledger) -> None:
-    assert ledger._producer is not None
-    ledger._producer.flush()
+def _held(transactions: Transactions) -> None:
+    transactions._producer.flush()
 
 
 def _written(what: str) -> Stage:

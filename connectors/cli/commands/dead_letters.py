@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
 
 from connectors.cli import context
 from connectors.cli.failure import DONE_WITH_FAILURES, CommandError, unreachable, usage
+from connectors.cli.originals import LeftOut, finder, whole
 from connectors.cli.output import FormatOption, dumps, emit, row_of, say
 from connectors.cli.topics import decoded, read_topic
 from schemas.records import DeadLetter
 from schemas.registry import RegistryError
 from streams.runtime.clock import iso
-from streams.runtime.errors import TemporaryError
+from streams.runtime.errors import FatalError, TemporaryError
 from streams.runtime.settings import Settings
 
 TOPIC = "hes.dead-letters"
+_SHOWN = 10
 dead_letters = typer.Typer(help="What could not be used, why, and trying it again after a fix.", no_args_is_help=True)
 Code = Annotated[str, typer.Option(help="with this code only")]
 Service = Annotated[str, typer.Option(help="of this service only")]
@@ -84,24 +86,47 @@ def redrive(
 ) -> None:
     """Try dead letters again, after a fix: records go back to their topic, meters' bytes through the gateway's decoder.
 
-    What fails again is a dead letter again, with the same id. Nothing happens twice: events are the same by id.
+    What fails again is a dead letter again, with the same id. Nothing happens twice: events are the same by id. Of a letter
+    that holds only a record's first octets, the record itself is taken from where it stands; where it is gone the letter is
+    left out.
     """
     if not (code or service or letter_id or all_):
         raise usage("nothing says which dead letters", "give --code, --service or --id, or --all")
     given = context.settings()
     chosen = [letter for letter in unique(given, code, service) if letter.id.startswith(letter_id)]
-    counts = {"chosen": len(chosen), "to_topics": 0, "decoded": 0, "failed": 0}
+    complete, mended, left = whole(chosen, finder(given))
+    counts = {
+        "chosen": len(chosen),
+        "to_topics": 0,
+        "decoded": 0,
+        "failed": 0,
+        "fetched": len(mended),
+        "left_out": len(left),
+    }
     if not dry_run:
         from connectors.cli.redrive import redrive as drive
 
         try:
-            counts |= drive(given, chosen)
+            done = drive(given, [*complete, *mended])
         except (TemporaryError, RegistryError) as error:
             raise unreachable(str(error)) from error
+        except FatalError as error:
+            raise CommandError(str(error)) from error
+        counts |= {"to_topics": done.to_topics, "decoded": done.decoded, "failed": done.failed}
+        _tell(done.refused)
+    _tell(left)
     emit([counts], format)
     if counts["failed"]:
-        say("some failed again; `hes dead-letters list` says why")
+        say("some failed again; `hes dead-letters list` says why, of those that are not named above")
+    if counts["failed"] or left:
         raise typer.Exit(DONE_WITH_FAILURES)
+
+
+def _tell(left: Sequence[LeftOut]) -> None:
+    for item in left[:_SHOWN]:
+        say(f"[yellow]{item.letter.id}[/]: not redriven: {item.why}")
+    if len(left) > _SHOWN:
+        say(f"[yellow]note[/]: and so {len(left) - _SHOWN} more")
 
 
 def unique(given: Settings, code: str, service: str) -> list[DeadLetter]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,14 +42,18 @@ def import_(
         list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="CSV, or JSON one object a line")
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only read and check")] = False,
+    replace_keys: Annotated[
+        bool, typer.Option("--replace-keys", help="also keys that the gateway made: the meters have the file's again")
+    ] = False,
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Import meters, keys included: keys go to the encrypted key store, everything else to hes.meters.
 
     A row that is wrong is reported with its line, the others are imported, and the exit code is 1. What a meter itself told
-    of its firmware or hardware stays, whatever the file says; keys that are being changed are refused.
+    of its firmware or hardware stays, whatever the file says, and so do keys that the gateway made, unless --replace-keys is
+    given; keys that are being changed are refused.
     """
-    from connectors.cli.registering import changing
+    from connectors.cli.registering import changing, keeping
     from connectors.cli.shipment import Row, read_shipment, shared
 
     given = context.settings()
@@ -68,15 +72,20 @@ def import_(
         f"meter {holder}'s; give each meter a reference and keys of its own"
         for place, holder in shared(rows, _owners(given, rows, reads_registry=not dry_run)).items()
     }
-    refused = changing(rows, _held_keys(given)) | refused
+    store = _held_keys(given)
+    refused = changing(rows, store) | refused
     for place, why in sorted(refused.items()):
         file, row = read[place]
         say(f"[yellow]{file}, line {row.line}[/]: {why}")
     wrong += len(refused)
     rows = [row for place, row in enumerate(rows) if place not in refused]
-    if not dry_run and rows:
-        _import_beside(given, rows)
-    emit([{"imported": 0 if dry_run else len(rows), "checked": len(rows), "wrong": wrong}], format)
+    if dry_run:
+        kept = [] if replace_keys else keeping(rows, store)
+        _tell(kept)
+    else:
+        kept = _import_beside(given, rows, replace_keys=replace_keys) if rows else []
+    counts = {"imported": 0 if dry_run else len(rows), "checked": len(rows), "wrong": wrong, "keys_kept": len(kept)}
+    emit([counts], format)
     if wrong:
         raise typer.Exit(DONE_WITH_FAILURES)
 
@@ -106,41 +115,54 @@ def _held_keys(given: Settings) -> FileKeyStore | None:
     return store if isinstance(store, FileKeyStore) else None
 
 
-def _import_beside(given: Settings, rows: list[Row]) -> None:
-    """Import rows beside what meters told of themselves: before, and, where one tells it meanwhile, once more after."""
+def _import_beside(given: Settings, rows: list[Row], *, replace_keys: bool) -> list[Kept]:
+    """Import rows beside what meters told of themselves: before, and, where one tells it meanwhile, once more after. The
+    keys that it left.
+    """
     from connectors.cli.registering import merged_all
 
     ids = {row.meter.id for row in rows}
     known, positions = known_of(given, ids)
-    import_rows(given, rows, known)
+    kept = import_rows(given, rows, known, replace_keys=replace_keys)
     written = {row.meter.id: row for row in rows}
     meanwhile, _ = known_of(given, ids, positions)
     late = {name: meter for name, meter in meanwhile.items() if meter.firmware_at > _told_at(known.get(name))}
     if late:
         now = SystemClock().now_ms()
         send_meters(given, merged_all([written[name] for name in late], late, now, lambda _: None))
+    return kept
 
 
 def _told_at(meter: Meter | None) -> int:
     return 0 if meter is None else meter.firmware_at
 
 
-def import_rows(given: Settings, rows: list[Any], known: Mapping[str, Meter] | None = None) -> None:
+def import_rows(
+    given: Settings, rows: list[Any], known: Mapping[str, Meter] | None = None, *, replace_keys: bool = False
+) -> list[Kept]:
     """Keys to the key store first, so that no meter is known whose keys are not; then meters to the topic, beside what is
-    `known` of them.
+    `known` of them. The keys that were left as they are.
     """
     from connectors.cli.keystore import key_store
-    from connectors.cli.registering import merged_all
+    from connectors.cli.registering import kept_keys, merged_all
     from connectors.gateway.errors import KeyStoreError
 
     keys = {row.meter.key_ref: row.keys for row in rows if row.keys is not None}
+    left: Mapping[str, Sequence[str]] = {}
     if keys:
         try:
-            key_store(given).put_many(keys)
+            left = key_store(given).put_many(keys, over_made=replace_keys)
         except KeyStoreError as error:
             raise CommandError(str(error)) from error
     kept: list[Kept] = []
     send_meters(given, merged_all(rows, known or {}, SystemClock().now_ms(), kept.append))
+    _tell(kept)
+    stayed = kept_keys(rows, left)
+    _tell(stayed)
+    return stayed
+
+
+def _tell(kept: Sequence[Kept]) -> None:
     for item in kept[:_SHOWN]:
         say(f"[yellow]note[/]: {item.meter_id}: {item.detail}")
     if len(kept) > _SHOWN:

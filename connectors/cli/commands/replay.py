@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from connectors.cli import context
-from connectors.cli.failure import unreachable, usage
+from connectors.cli.failure import CommandError, unreachable, usage
 from connectors.cli.output import FormatOption, emit
 from schemas.registry import RegistryError
-from streams.runtime.errors import TemporaryError
+from streams.runtime.errors import FatalError, TemporaryError
 
 REACHES = ("oms", "fraud")
 
@@ -52,6 +52,8 @@ def replay(
         summary = replaying.topic(from_topic, restart=restart) if from_topic else replaying.files(files or [])
     except (TemporaryError, RegistryError) as error:
         raise unreachable(str(error)) from error
+    except FatalError as error:
+        raise CommandError(str(error)) from error
     emit([summary], format)
 
 

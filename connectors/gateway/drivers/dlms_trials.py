@@ -87,7 +87,8 @@ async def _refused(error: DlmsError | JobError, trial: Trial, trying: Trying, *,
         await told(trying.store, trying.meter, trial, KeyEvent.NEITHER_WORKS)
         detail = (
             f"meter {trying.meter.id} has neither the keys that held nor those that were sent to it: find out which it has, "
-            f"then `hes meters keys promote` or `drop` {trying.meter.key_ref!r}, or import them; it said: {error.detail}"
+            f"then `hes meters keys promote` or `drop` {trying.meter.key_ref!r}, or `hes meters import --replace-keys`; "
+            f"it said: {error.detail}"
         )
         return JobError("keys-lost", detail, alarm=True)
     fault = error if isinstance(error, JobError) else dlms_fault(error)

@@ -53,11 +53,18 @@ class MeterKeys:
     """ANSI C12.21: the key's number in one octet and its eight."""
     user: bytes | None = field(default=None, repr=False)
     """ANSI C12.18: who logs on, as `user id` or `user id:name`; the password is `password`."""
+    made: str = field(default="", repr=False, compare=False)
+    """Names of those that the head-end itself gave the meter, by a space: nobody else has them."""
 
     def over(self, other: MeterKeys) -> MeterKeys:
         """These, and of `other` what is not among them."""
         given = {item.name: getattr(self, item.name) for item in fields(self)}
         return MeterKeys(**{name: getattr(other, name) if value in (None, "") else value for name, value in given.items()})
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of those that are there."""
+        return tuple(item.name for item in fields(self) if isinstance(getattr(self, item.name), bytes))
 
 
 SECRET_FIELDS = ("ek", "ak", "kek", "broadcast")

@@ -105,7 +105,7 @@ def test_two_meters_with_one_key_reference_are_refused_at_import(hes: Hes, tmp_p
     file.write_text(f"id,key_ref,ek\nm1,,{EK}\nm2,m1,{EK}\nm3,old,{EK}\nm9,old,{EK}\n")
     ran = hes("import", "--dry-run", str(file))
     assert ran.exit_code == 1
-    assert ran.rows == [{"imported": 0, "checked": 2, "wrong": 2}]
+    assert ran.rows == [{"imported": 0, "checked": 2, "wrong": 2, "keys_kept": 0}]
     assert "line 3: key-shared: meter m2 names the key reference 'm1', which is meter m1's" in ran.err
     assert "line 4: key-shared: meter m3 names the key reference 'old', which is meter m9's" in ran.err
     assert EK not in ran.err
@@ -119,9 +119,39 @@ def test_keys_that_are_being_changed_are_refused_at_import(hes: Hes, tmp_path: P
     file = tmp_path / "shipment.csv"
     file.write_text(f"id,ek\nm1,{EK[::-1]}\nm2,{EK}\n")
     ran = hes("import", "--dry-run", str(file))
-    assert (ran.exit_code, ran.rows) == (1, [{"imported": 0, "checked": 1, "wrong": 1}])
+    assert (ran.exit_code, ran.rows) == (1, [{"imported": 0, "checked": 1, "wrong": 1, "keys_kept": 0}])
     assert "line 2: keys-changing: the keys under 'm1' are being changed (sent)" in ran.err
     assert EK[::-1] not in ran.err
+
+
+def test_keys_that_the_gateway_made_stay_at_import_until_somebody_says_otherwise(
+    hes: Hes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "known_of", lambda *_: ({}, {}))
+    monkeypatch.setattr(command, "send_meters", lambda *_: None)
+    file = tmp_path / "shipment.csv"
+    file.write_text(f"id,ek,ak,password\nm1,{EK},{EK},first\nm2,{EK[::-1]},,\n")
+    counts = {"imported": 2, "checked": 2, "wrong": 0, "keys_kept": 0}
+    assert hes("import", str(file)).rows == [counts]
+    store(tmp_path).propose("m1", MeterKeys(bytes(16)))
+    for event in (KeyEvent.SEND, KeyEvent.ACCEPTED, KeyEvent.NEW_WORKS):
+        store(tmp_path).note("m1", event)
+    file.write_text(file.read_text().replace("first", "second"))
+    ran = hes("import", "--dry-run", str(file))
+    assert (ran.exit_code, ran.rows) == (0, [counts | {"imported": 0, "keys_kept": 1}])
+    for _ in range(2):
+        ran = hes("import", str(file))
+        assert (ran.exit_code, ran.rows) == (0, [counts | {"keys_kept": 1}])
+        assert "m1: ek under 'm1' stay: the gateway has given the meter keys of its own" in ran.err
+        assert "--replace-keys" in ran.err
+        assert EK not in ran.err
+        held = store(tmp_path).get("m1")
+        assert held == MeterKeys(bytes(16), bytes.fromhex(EK), b"second", meter="m1")
+    assert hes("import", "--dry-run", "--replace-keys", str(file)).rows == [counts | {"imported": 0}]
+    for words in (("import", "--replace-keys"), ("import",)):
+        ran = hes(*words, str(file))
+        assert (ran.exit_code, ran.rows, ran.err) == (0, [counts], "")
+        assert store(tmp_path).get("m1") == MeterKeys(bytes.fromhex(EK), bytes.fromhex(EK), b"second", meter="m1")
 
 
 def test_a_folder_is_filled_by_somebody_else(hes: Hes, tmp_path: Path) -> None:

@@ -64,6 +64,9 @@ class Store:
     def pending(self, _ref: str) -> Changing | None:
         return self.change
 
+    def kept(self, _ref: str, keys: MeterKeys) -> tuple[str, ...]:
+        return keys.given
+
 
 @pytest.mark.parametrize(
     ("state", "keys", "refused"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from connectors.gateway.counter_ledger import later
 from connectors.gateway.reservations import FencedError, Key, Opened
 from schemas.records import CounterReservation, CountersSeen
+from streams.runtime.errors import TooLargeError
 
 
 @dataclass
@@ -28,6 +29,8 @@ class FakeLedger:
     def __init__(self, shared: Shared | None = None) -> None:
         self.shared = shared or Shared()
         self.failing: list[tuple[Exception, bool]] = []
+        self.too_large: set[str] = set()
+        """Meters whose reservations Kafka takes not in their size."""
         self.transactions = 0
 
     def open(self, partition: int) -> Opened:
@@ -39,6 +42,8 @@ class FakeLedger:
         partition = opened.partition
         if self.shared.owners.get(partition) is not opened:
             raise FencedError("another has it")
+        if any(record.meter_id in self.too_large for record in records):
+            raise TooLargeError("hes.counters does not take it; raise its max.message.bytes")
         failure, written = self.failing.pop(0) if self.failing else (None, True)
         if written:
             self.transactions += 1

@@ -20,6 +20,7 @@ from schemas.signatures import digest
 from streams.runtime.authority.refusals import Proven
 from streams.runtime.authority.verify import Around
 from streams.runtime.clock import ManualClock
+from streams.runtime.errors import TooLargeError
 from tests.unit.streams.runtime.authority.builders import NOW, asks, control, decides, meter, policy, request, sign, world
 
 REQUEST = asks()
@@ -51,6 +52,8 @@ class FakeLedger:
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         self.failing: list[Exception] = []
+        self.most = 1_000_000
+        """Letters of an intent's texts that Kafka takes."""
 
     def open(self, partition: int) -> Opened:
         self.shared.owner = Opened(partition, dict(self.shared.intents))
@@ -61,6 +64,8 @@ class FakeLedger:
             raise FencedError("another has it")
         if self.failing:
             raise self.failing.pop()
+        if any(len(intent.detail + intent.before + intent.after) > self.most for intent in intents):
+            raise TooLargeError("hes.intents does not take it; raise its max.message.bytes")
         self.shared.intents |= {(intent.meter_id, intent.digest): intent for intent in intents}
 
     def close(self, opened: Opened) -> None:
@@ -109,7 +114,8 @@ class Desk:
         self.clock, self.proofs, self.claims = ManualClock(NOW), FakeProofs(), FakeClaims()
         self.ledger = FakeLedger(self.shared)
         self.owned = True
-        self.intents = Intents(self.ledger, self.clock, lambda _: self.owned, pause_s=6)
+        self.fatal: list[Exception] = []
+        self.intents = Intents(self.ledger, self.clock, lambda _: self.owned, pause_s=6, fatal=self.fatal.append)
         self.commands = Commands(self.clock, self.proofs, self.claims, self.intents, "test", lambda: 1)
 
     async def admitted(self, what: Job | None = None, offset: int = 5) -> Deed:

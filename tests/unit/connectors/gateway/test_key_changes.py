@@ -171,3 +171,61 @@ def test_keys_that_were_read_while_they_changed_are_not_kept(store: FileKeyStore
     held = store.get("m1")
     assert held is not None
     assert held.ek == NEW.ek
+
+
+# -- an import after a change ---------------------------------------------------------------------------------------------
+
+FACTORY = MeterKeys(EVERYTHING.ek, b"f" * 16, b"other", meter="m1")
+
+
+def rotated(store: FileKeyStore, *events: KeyEvent) -> None:
+    store.propose("m1", NEW)
+    for event in (KeyEvent.SEND, *events):
+        store.note("m1", event)
+
+
+@pytest.mark.parametrize("over_made", [False, True])
+def test_keys_that_were_made_here_are_replaced_only_by_who_says_so(store: FileKeyStore, path: Path, over_made: bool) -> None:
+    rotated(store, KeyEvent.ACCEPTED, KeyEvent.NEW_WORKS)
+    again = FileKeyStore.open(path, MASTER)
+    assert again.put_many({"m1": FACTORY, "m2": FACTORY}, over_made=over_made) == ({} if over_made else {"m1": ("ek",)})
+    held, new = again.get("m1"), again.get("m2")
+    assert held is not None
+    assert (held.ek == NEW.ek, held.ak, held.password, held.kek) == (not over_made, FACTORY.ak, b"other", EVERYTHING.kek)
+    assert new == FACTORY
+    assert again.put_many({"m1": FACTORY}) == ({} if over_made else {"m1": ("ek",)})
+    assert again.put_many({"m1": held}) == {}
+    assert FileKeyStore.open(path, MASTER).get("m1") == held
+
+
+def test_every_key_that_was_ever_made_here_stays(store: FileKeyStore) -> None:
+    rotated(store, KeyEvent.NEW_WORKS)
+    store.propose("m1", MeterKeys(kek=b"K" * 16))
+    for event in (KeyEvent.SEND, KeyEvent.NEW_WORKS):
+        store.note("m1", event)
+    assert store.put_many({"m1": EVERYTHING}) == {"m1": ("ek", "kek")}
+
+
+@pytest.mark.parametrize("over_made", [False, True])
+@pytest.mark.parametrize(
+    ("events", "kept"),
+    [
+        pytest.param((), ("ek", "ak", "password"), id="sent"),
+        pytest.param((KeyEvent.OLD_WORKS,), ("ek", "ak", "password"), id="recovered"),
+        pytest.param((KeyEvent.NEITHER_WORKS,), (), id="lost-so-somebody-says-which"),
+    ],
+)
+def test_while_keys_are_changed_none_is_replaced(
+    store: FileKeyStore, events: tuple[KeyEvent, ...], kept: tuple[str, ...], over_made: bool
+) -> None:
+    rotated(store, *events)
+    file = MeterKeys(b"F" * 16, b"f" * 16, b"other", meter="m1")
+    assert store.put_many({"m1": file}, over_made=over_made) == ({"m1": kept} if kept else {})
+    held = store.get("m1")
+    assert held == (EVERYTHING if kept else file.over(EVERYTHING))
+
+
+def test_a_key_that_was_made_here_is_known_as_such_under_another_master_key(store: FileKeyStore) -> None:
+    rotated(store, KeyEvent.NEW_WORKS)
+    store.rekey(bytes(32))
+    assert store.put_many({"m1": FACTORY}) == {"m1": ("ek",)}

@@ -8,7 +8,8 @@ import pytest
 from connectors.gateway.deliveries import Deliveries
 from connectors.gateway.push_datagrams import PushDatagrams, endpoint_of
 from connectors.gateway.push_listener import PushConnection, PushListener
-from schemas.records import DeadLetter, Identity, IdentityKind
+from schemas.records import DeadLetter, Identity, IdentityKind, SessionFrames
+from streams.runtime import metrics
 from streams.runtime.clock import ManualClock
 from streams.runtime.errors import DeliveryError
 from streams.runtime.settings import Gateway
@@ -281,6 +282,40 @@ async def test_a_draining_listener_answers_what_came_and_reads_no_more() -> None
     assert (transport.written, transport.reading) == ([confirm(1)], False)
     bench.listener.close()
     assert transport.state == "closed"
+
+
+@pytest.mark.parametrize("who", ["gateway", "meter"])
+async def test_what_is_half_received_when_the_gateway_stops_is_kept_and_is_no_dead_letter(who: str) -> None:
+    bench, before = Bench(), metrics.PUSHES.labels("interrupted")._value.get()
+    connection, transport = bench.connect()
+    half = confirmed(2)[:-5]
+    connection.data_received(confirmed(1) + half)
+    bench.listener.drain()
+    bench.publisher.deliver()
+    await turn()
+    if who == "gateway":
+        bench.listener.close()
+    else:
+        connection.connection_lost(None)
+    bench.publisher.deliver()
+    await turn()
+    assert bench.letters() == []
+    *_, kept = bench.publisher.records("hes.frames")
+    assert isinstance(kept, SessionFrames)
+    assert [frame.data for frame in kept.frames] == [half]
+    assert metrics.PUSHES.labels("interrupted")._value.get() == before + 1
+    assert (bench.listener.buffered, bench.deliveries.groups) == (0, 0)
+    assert transport.written == [confirm(1)]
+
+
+async def test_a_connection_that_the_gateway_hands_on_leaves_no_dead_letter_either() -> None:
+    bench = Bench()
+    connection, transport = bench.connect()
+    connection.data_received(confirmed(1)[:-5])
+    connection.close(ours=True)
+    bench.publisher.deliver()
+    await turn()
+    assert (bench.letters(), transport.state) == ([], "closed")
 
 
 def blocks() -> list[bytes]:

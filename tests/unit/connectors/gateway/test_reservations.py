@@ -143,6 +143,18 @@ async def test_many_reservations_are_one_transaction() -> None:
     assert bench.ledger.transactions <= 3
 
 
+async def test_a_reservation_that_is_too_large_is_not_tried_again_and_stands_in_no_others_way() -> None:
+    bench = Bench()
+    bench.ledger.too_large = {"m7"}
+    meters = [Meter(id=f"m{n}", key_ref=f"k{n}") for n in range(20)]
+    asked = (bench.counting(meter=meter) for meter in meters)
+    *_, error = sorted(await asyncio.gather(*asked, return_exceptions=True), key=lambda found: isinstance(found, JobError))
+    assert isinstance(error, JobError)
+    assert (error.code, error.retry) == ("counter-unavailable", False)
+    assert "max.message.bytes" in error.detail
+    assert {record.meter_id for record in bench.shared.written} == {f"m{n}" for n in range(20)} - {"m7"}
+
+
 async def test_the_meter_is_asked_once_and_again_after_doubt() -> None:
     bench = Bench()
     counting = await bench.counting(5)

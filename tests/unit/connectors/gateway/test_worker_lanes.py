@@ -11,11 +11,13 @@ import pytest
 from connectors.gateway.emit import Lanes
 from connectors.gateway.intake import BULK, URGENT
 from connectors.gateway.visits import HANDFUL
-from schemas.records import JobResult, Operation, Outcome, Priority, SessionFrames
-from streams.runtime.kafka import Publisher
+from schemas.records import DeadLetter, JobResult, Operation, Outcome, Priority, SessionFrames
+from streams.runtime.dead_letters import TOO_LARGE, TOPIC
+from streams.runtime.kafka import Outgoing, Publisher
 from tests.unit.connectors.gateway.bench import Bench, job, registered
 from tests.unit.connectors.gateway.meters import Network, ScriptedMeter
 from tests.unit.connectors.gateway.test_deliveries import HeldPublisher
+from tests.unit.streams.fakes import CODEC
 
 _MANY = 60
 
@@ -95,6 +97,18 @@ async def test_what_kafka_did_not_take_goes_by_the_same_producer_again() -> None
     assert {type(record) for record in bulk.records()} == {SessionFrames}
     assert _jobs(urgent) == ["now", "now", "now"]  # readings twice, then the result
     assert bench.offsets.finished == ["now"]
+
+
+async def test_what_is_too_large_for_kafka_is_a_dead_letter_in_every_lane() -> None:
+    lanes = Lanes(cast("Publisher", HeldPublisher()), cast("Publisher", HeldPublisher()))
+    Bench(registered(), lanes=lanes)
+    for publisher in (lanes.urgent, lanes.bulk):
+        assert publisher.instead is not None
+        other = publisher.instead(Outgoing("hes.frames", b"m1", b"large"), "too large")
+        assert other is not None
+        letter = CODEC.decode(other.value or b"")
+        assert isinstance(letter, DeadLetter)
+        assert (other.topic, letter.code, letter.topic, letter.data) == (TOPIC, TOO_LARGE, "hes.frames", b"large")
 
 
 def _two() -> dict[int, ScriptedMeter | Exception]:

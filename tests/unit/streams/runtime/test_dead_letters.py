@@ -77,5 +77,6 @@ def test_a_record_as_large_as_kafka_takes_becomes_a_letter_that_it_takes_too() -
     (letter,) = publisher.records()
     assert isinstance(letter, DeadLetter)
     assert (len(letter.data), letter.headers, letter.offset) == (900_000, {}, 41)
+    assert letter.cut
     assert "1,040,000" in letter.detail
     assert len(runtime.codec.encode(letter)) < 1_000_000

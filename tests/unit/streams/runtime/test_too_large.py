@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from connectors.oms import core
+from connectors.oms.books import OutageBooks
 from schemas.records import Alarm, DeadLetter, Record
 from streams.runtime import books, metrics
 from streams.runtime.books import Books, FencedError, Out
@@ -18,97 +20,12 @@ from streams.runtime.errors import DeliveryError, TemporaryError, TooLargeError
 from streams.runtime.kafka import Outgoing, Publisher
 from streams.runtime.settings import Kafka
 from streams.split.forward import Forwarder
-from tests.unit.streams.fakes import CODEC, FakeMessage, fake_runtime
+from tests.unit.streams.fake_producer import SIZE, SKIPPED, FakeProducer
+from tests.unit.streams.fakes import CODEC, fake_runtime
 
-SIZE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "Broker: Message size too large")
-SKIPPED = KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "skipped sequence numbers")
 FENCED = KafkaError(KafkaError.PRODUCER_FENCED)
-LIMIT, CLIENT_LIMIT = 2_000, 1_000_000
+LIMIT = 2_000
 BIG, HUGE, SMALL = b"b" * 5_000, b"h" * 1_200_000, b"s"
-
-
-@dataclass
-class FakeProducer:
-    """librdkafka's producer: refuses by its own limit at once, and as the broker does a whole batch when that is sent. What
-    it sends of a topic after a refusal, in a transaction, is out of order once (seen with a real broker).
-    """
-
-    limits: dict[str, int] = field(default_factory=dict)
-    single: bool = False
-    """One record a batch."""
-    queue: list[tuple[str, Any, bytes, Any]] = field(default_factory=list)
-    taken: list[tuple[str, Any, bytes]] = field(default_factory=list)
-    pending: list[tuple[str, Any, bytes]] = field(default_factory=list)
-    calls: list[str] = field(default_factory=list)
-    skips: set[str] = field(default_factory=set)
-    failed: KafkaError | None = None
-    in_transaction: bool = False
-    full: bool = False
-
-    def produce(
-        self, topic: str, value: bytes | None = None, key: Any = None, *, headers: Any = None, on_delivery: Any = None
-    ) -> None:
-        assert headers is None or dict(headers)
-        if self.full:
-            raise BufferError
-        if len(value or b"") > CLIENT_LIMIT:
-            raise KafkaException(SIZE)
-        self.queue.append((topic, key, value or b"", on_delivery))
-
-    def poll(self, _timeout: float) -> int:
-        return 0
-
-    def __len__(self) -> int:
-        return len(self.queue)
-
-    def flush(self, _timeout: float = 0) -> int:
-        while self.queue:
-            topic = self.queue[0][0]
-            mine = [index for index, (name, *_) in enumerate(self.queue) if name == topic]
-            batch = [self.queue.pop(index) for index in reversed(mine[:1] if self.single else mine)][::-1]
-            self._send(topic, batch)
-        return 0
-
-    def _send(self, topic: str, batch: list[tuple[str, Any, bytes, Any]]) -> None:
-        error = None
-        if self.in_transaction and topic in self.skips:
-            self.skips.discard(topic)
-            error = SKIPPED
-        elif sum(len(value) for _, _, value, _ in batch) > self.limits.get(topic, 10 * CLIENT_LIMIT):
-            self.skips.add(topic)
-            error = SIZE
-        self.failed = self.failed or (error if self.in_transaction else None)
-        for name, key, value, report in batch:
-            if error is None:
-                (self.pending if self.in_transaction else self.taken).append((name, key, value))
-            octets = key.encode() if isinstance(key, str) else key
-            report(error, FakeMessage(value, source=name, name=octets))
-
-    def begin_transaction(self) -> None:
-        assert not self.queue
-        self.in_transaction, self.failed, self.pending = True, None, []
-
-    def commit_transaction(self, _timeout: float) -> None:
-        self.flush()
-        if self.failed is not None:
-            self.calls.append(self.failed.name())
-            raise KafkaException(self.failed)
-        self.calls.append("commit")
-        self.taken += self.pending
-
-    def abort_transaction(self, _timeout: float) -> None:
-        self.queue.clear()
-        self.in_transaction = False
-
-    @property
-    def topics(self) -> list[str]:
-        return [topic for topic, _, _ in self.taken]
-
-    def letter(self) -> DeadLetter:
-        (value,) = [value for topic, _, value in self.taken if topic == TOPIC]
-        record = CODEC.decode(value)
-        assert isinstance(record, DeadLetter)
-        return record
 
 
 class Published:
@@ -222,13 +139,13 @@ class Reader:
         """Nothing to let go."""
 
 
-def opened(monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]) -> tuple[Books, FakeProducer]:
+def opened(monkeypatch: pytest.MonkeyPatch, limits: dict[str, int], cls: type[Books] = Books) -> tuple[Books, FakeProducer]:
     producer = FakeProducer(limits)
     cast("Any", producer).init_transactions = lambda _timeout: None
     monkeypatch.setattr(books, "Producer", lambda *_, **__: producer)
     monkeypatch.setattr(books, "new_consumer", lambda *_, **__: Reader())
     runtime, _, _ = fake_runtime("commands")
-    return Books(replace(runtime), "hes.command-states", "", 10.0), producer
+    return cls(replace(runtime), "hes.command-states", "", 10.0), producer
 
 
 def alarm(octets: int) -> Record:
@@ -259,6 +176,25 @@ def test_a_transaction_goes_on_with_a_letter_in_its_place(
     assert letter.data == CODEC.encode(alarm(octets))[:900_000]
     ledger.write([Out("b", "5", small)])
     assert producer.taken[-1][1] == "5"
+
+
+def test_a_transaction_that_fails_while_it_is_written_goes_on_with_a_letter_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen with a real broker: the next record is refused then, since the transaction is no more, and why is told later."""
+    ledger, producer = opened(monkeypatch, {"b": LIMIT})
+    producer.eager = True
+    ledger.write([Out("b", "1", alarm(1)), Out("b", "2", alarm(5_000)), Out("b", "3", alarm(1)), Out("a", "4", alarm(1))])
+    assert [(key, topic) for topic, key, _ in producer.taken] == [("1", "b"), ("2", TOPIC), ("3", "b"), ("4", "a")]
+    assert set(producer.calls) == {SIZED, AGAIN, "commit"}
+
+
+@pytest.mark.parametrize("eager", [False, True], ids=["at-the-end", "while-it-is-written"])
+def test_the_books_of_outages_go_on_with_a_letter_too(monkeypatch: pytest.MonkeyPatch, eager: bool) -> None:
+    ledger, producer = opened(monkeypatch, {"b": LIMIT}, OutageBooks)
+    producer.eager = eager
+    outs = [core.Out("b", str(number), alarm(octets)) for number, octets in enumerate((1, 5_000, 1))]
+    assert isinstance(ledger, OutageBooks)
+    ledger.write_all([*outs, core.Out("a", "3", alarm(1))])
+    assert sorted((key, topic) for topic, key, _ in producer.taken) == [("0", "b"), ("1", TOPIC), ("2", "b"), ("3", "a")]
 
 
 def test_a_transaction_of_many_that_are_too_large_together_is_written_whole(monkeypatch: pytest.MonkeyPatch) -> None:
