@@ -7,7 +7,6 @@ something else, so it has another id.
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 
 from schemas.records import Scalar
 
@@ -19,35 +18,31 @@ def event_id(kind: str, *parts: Part) -> str:
 
     Parts are encoded with their type and length, so `("ab", "c")` and `("a", "bc")` differ, as do 1, 1.0 and "1".
     """
-    octets = [_known(kind)]
+    octets = [_text(kind)]
     _add(octets, parts)
     return hashlib.blake2b(b"".join(octets), digest_size=16, person=b"hes-event-id").hexdigest()
 
 
 def _add(octets: list[bytes], parts: tuple[Part, ...]) -> None:
+    # Nothing is remembered: most parts are of this event alone, and a cache that they fill costs more than it spares.
     for part in parts:
-        if isinstance(part, _REMEMBERED):
-            octets.append(_known(part))
+        if type(part) is int:
+            data = b"%d" % part
+            octets.append(b"i%d:%b" % (len(data), data))
+        elif isinstance(part, str):
+            octets.append(_text(part))
         elif isinstance(part, bytes):
             octets += (b"b%d:" % len(part), part)
-        elif isinstance(part, float):
-            octets.append(_encoded(b"f", repr(part)))
-        else:
+        elif isinstance(part, tuple):
             octets.append(b"t%d:" % len(part))
             _add(octets, part)
+        elif part is None:
+            octets.append(b"n0:")
+        else:
+            data = repr(part).encode()
+            octets.append(b"%b%d:%b" % (b"f" if isinstance(part, float) else b"i", len(data), data))
 
 
-_REMEMBERED = (str, int, type(None))
-
-
-@lru_cache(maxsize=16_384, typed=True)
-def _known(part: str | int | None) -> bytes:
-    """Names, units and small numbers come again and again."""
-    if part is None:
-        return b"n0:"
-    return _encoded(b"s", part) if isinstance(part, str) else _encoded(b"i", repr(part))
-
-
-def _encoded(mark: bytes, text: str) -> bytes:
+def _text(text: str) -> bytes:
     data = text.encode()
-    return mark + b"%d:" % len(data) + data
+    return b"s%d:%b" % (len(data), data)

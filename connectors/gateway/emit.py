@@ -18,8 +18,9 @@ from streams.runtime.tracing import child_of, headers_of
 
 __all__ = ["MAX_RECORD", "TOPICS", "Emitter", "Lanes", "Outgoing", "Statement", "TooLargeError", "lanes_of"]
 
+FRAMES = "hes.frames"
 TOPICS: dict[type, str] = {
-    SessionFrames: "hes.frames",
+    SessionFrames: FRAMES,
     Meter: "hes.meters",
     Alarm: "hes.events.urgent",
     JobResult: "hes.events.urgent",
@@ -128,9 +129,10 @@ class Emitter:
             except Exception as error:  # noqa: BLE001 - whatever it is, the letter is not sent, and who waits must be told
                 group.done(error)
 
-    def push_all(self, pushes: Sequence[Push], then: Then) -> bool:
+    def push_all(self, pushes: Sequence[Push], then: Then, *, frames_wait: bool = False) -> bool:
         """Write what pushes come to that each have events and nothing else, as one group; false where that cannot be, and
-        nothing was written: then each is to be written by itself.
+        nothing was written: then each is to be written by itself. With `frames_wait` their frames wait for others in the
+        bulk lane, and whoever waits for the group does so too.
         """
         statements = [
             Statement(
@@ -143,7 +145,12 @@ class Emitter:
         except (CodecError, TooLargeError):
             return False
         metrics.PUSHES.labels("events").inc(len(pushes))
-        self._send(self._publisher, outgoing, then, len(pushes))
+        if not frames_wait:
+            self._send(self._publisher, outgoing, then, len(pushes))
+            return True
+        group = self._deliveries.group(2, _size(outgoing), then, len(pushes))
+        self._publisher.send_all([record for record in outgoing if record.topic != FRAMES], group.done)
+        self._lanes.bulk.send_all([record for record in outgoing if record.topic == FRAMES], group.done)
         return True
 
     def encode(

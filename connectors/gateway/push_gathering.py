@@ -1,10 +1,12 @@
 """Pushes of many connections, written together while there are many: what Kafka costs, it costs by the batch of a partition,
-and pushes that are written a moment apart are batches of their own. Where there are few, or one has an alarm, nothing waits.
+and pushes that are written a moment apart are batches of their own. Where there are few, or one has an alarm, nothing waits,
+unless it is a storm of them: then alarms wait for a moment too, and their frames, which nobody is waiting for, for longer.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 
 from connectors.gateway.deliveries import Deliveries, Then
@@ -14,6 +16,10 @@ from schemas.records import Alarm
 
 WINDOW_S = 0.04
 """A push of readings waits for others so long at most; the meter is acknowledged that much later."""
+STORM_WINDOW_S = 0.01
+"""A push with an alarm likewise, in a storm."""
+_STORM, _STORM_S = 50, 0.05
+"""So many pushes with alarms within so long are one."""
 _MANY = 100
 """With so many pushes that Kafka does not have yet, more are sure to come within the window."""
 _MOST = 512
@@ -30,6 +36,10 @@ class PushGathering:
         self._waiting: list[tuple[int, Then]] = []
         """How many pushes were added together, and who is to be told of them."""
         self._timer: asyncio.TimerHandle | None = None
+        self._alarmed: deque[float] = deque(maxlen=_STORM)
+        """When the last pushes with alarms came."""
+        self._stormy = False
+        """Whether what was gathered has alarms of a storm."""
 
     @property
     def busy(self) -> bool:
@@ -41,10 +51,14 @@ class PushGathering:
         self._pushes += pushes
         self._waiting.append((len(pushes), then))
         urgent = any(isinstance(event, Alarm) for push in pushes for event in push.events)
-        if urgent or not self.busy or len(self._pushes) >= _MOST:
+        storm = urgent and self._storms()
+        if len(self._pushes) >= _MOST or not (storm or (self.busy and not urgent)):
             self.flush()
+        elif storm and not self._stormy:
+            self._stormy = True
+            self._flush_in(STORM_WINDOW_S)
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(WINDOW_S, self.flush)
+            self._flush_in(WINDOW_S)
 
     def flush(self) -> None:
         """Write what was gathered; to be called before anything that must not overtake it."""
@@ -53,16 +67,28 @@ class PushGathering:
             self._timer = None
         pushes, self._pushes = self._pushes, []
         waiting, self._waiting = self._waiting, []
+        stormy, self._stormy = self._stormy, False
         if pushes:
-            self._write(pushes, waiting)
+            self._write(pushes, waiting, stormy=stormy)
 
-    def _write(self, pushes: Sequence[Push], waiting: Sequence[tuple[int, Then]]) -> None:
+    def _storms(self) -> bool:
+        """Note a push with alarms; whether it is one of very many."""
+        now = asyncio.get_running_loop().time()
+        self._alarmed.append(now)
+        return len(self._alarmed) == _STORM and now - self._alarmed[0] < _STORM_S
+
+    def _flush_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.flush)
+
+    def _write(self, pushes: Sequence[Push], waiting: Sequence[tuple[int, Then]], *, stormy: bool) -> None:
         def then(error: Exception | None) -> None:
             for _, one in waiting:
                 one(error)
 
         try:
-            if self._emitter.push_all(pushes, then):
+            if self._emitter.push_all(pushes, then, frames_wait=stormy):
                 return
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing is written, and who waits must be told
             then(error)
@@ -70,7 +96,7 @@ class PushGathering:
         if len(waiting) > 1:  # one of them cannot be encoded: it is not to hold the others up
             start = 0
             for count, one in waiting:
-                self._write(pushes[start : start + count], [(count, one)])
+                self._write(pushes[start : start + count], [(count, one)], stormy=stormy)
                 start += count
             return
         each = _Each(len(pushes), then)

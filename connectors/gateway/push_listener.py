@@ -344,7 +344,7 @@ class PushConnection(asyncio.Protocol):
     def _emit(self, pushes: list[Push]) -> None:
         """Write what came: pushes with nothing but events together."""
         gathering = self._listener.gathering
-        if (gathering.busy or len(pushes) > 1) and all(push.plain for push in pushes):
+        if all(push.plain for push in pushes):
             for first in range(0, len(pushes), _TOGETHER):
                 self._emit_together(pushes[first : first + _TOGETHER])
             return

@@ -24,6 +24,12 @@ _PATIENCE_S = 30.0
 class OutageBooks(Books):
     """Records of one kind are encoded together; states, which nobody else reads, go without headers."""
 
+    def read(self) -> list[Record]:
+        """As `Books.read`. What is read once is not fetched any more: all that is written here would come back."""
+        found = super().read()
+        self._reader.unassign()
+        return found
+
     def write_all(self, outs: Sequence[Out]) -> None:
         """As `write`."""
         try:
@@ -57,7 +63,9 @@ class OutageBooks(Books):
                 self._produce_soon(out, value, headers, delivered)
             self._producer.commit_transaction(_PATIENCE_S)
         except KafkaException as error:
-            if any(too_large(each) for each in (*failed, error.args[0])):
+            # Refused while more is handed over: what is next is in no transaction any more, and why is told later.
+            halted = error.args[0].code() == KafkaError._STATE  # noqa: SLF001 - the constant's public name
+            if halted or any(too_large(each) for each in (*failed, error.args[0])):
                 return False
             raise
         if failed:

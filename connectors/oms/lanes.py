@@ -4,10 +4,11 @@ from __future__ import annotations
 
 
 class Lane:
-    """Keys that each wait for `wait_ms` from when they first came."""
+    """Keys that each wait for `wait_ms` from when they first came; who is taken with others may be so much `early_ms`."""
 
-    def __init__(self, wait_ms: int) -> None:
+    def __init__(self, wait_ms: int, early_ms: int = 0) -> None:
         self._wait_ms = wait_ms
+        self._least_ms = wait_ms - early_ms
         self._waiting: dict[str, tuple[int, str]] = {}  # key → when it came, and the trace of what brought it
 
     def add(self, key: str, now: int, trace: str = "") -> None:
@@ -15,10 +16,12 @@ class Lane:
         self._waiting.setdefault(key, (now, trace))
 
     def take(self, now: int) -> dict[str, str]:
-        """The keys that have waited, with their traces; they wait no more. A clock that was set back holds nobody up."""
+        """The keys that have waited, or nearly, with their traces; they wait no more. A clock that was set back holds nobody
+        up.
+        """
         found = {}
         for key, (at, trace) in self._waiting.items():
-            if at <= now < at + self._wait_ms:
+            if at <= now < at + self._least_ms:
                 break
             found[key] = trace
         self.drop(found)

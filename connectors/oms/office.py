@@ -2,8 +2,8 @@
 
     hes.alarms ─▶ Inputs ─▶ AlarmReader ─▶ Core ─▶ Writer (a thread) ─▶ one transaction: oms.outages, hes.outage-states
 
-While one transaction is under way the next is made, and one at most waits: where Kafka is slow, transactions get larger and
-outages have fewer revisions.
+While one transaction is under way alarms are taken in, and the next is made when it is there: where Kafka is slow,
+transactions get larger and outages have fewer revisions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from streams.runtime.tracing import REPLAY, REPLAY_TO, TRACE, header
 SOURCE = "hes.alarms"
 _LEDGER = "ledger"
 _NO_CHAIN = ""
-_FETCH_MS = 20
+_FETCH_MS = 500
+"""Kafka answers a fetch as soon as there is anything. Asked fifty times a second it takes a tenth of a core to say no."""
 _TOGETHER_S = 0.01
 """While alarms come, those of so long are taken together: one by one they cost twice as much."""
 _IDLE_S = 0.2

@@ -1,4 +1,4 @@
-"""Batches written one after the other on a thread of its own, so that the next is made while Kafka commits one."""
+"""Batches written one after the other on a thread of its own, so that alarms are taken in while Kafka commits one."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ class Writer:
         self._write = write
         self._clock = clock
         self._waiting: SimpleQueue[Batch | None] = SimpleQueue()
+        self._submitted = 0
+        self._ended = 0
         self._written: deque[Written] = deque()
         self._failure: BaseException | None = None
         self._over = False
@@ -48,11 +50,12 @@ class Writer:
 
     @property
     def free(self) -> bool:
-        """Whether no batch waits: at most one does, while the one before is written."""
-        return self._waiting.empty()
+        """Whether all is written. A batch that waited for another one would hold up what comes meanwhile, and say less."""
+        return self._submitted == self._ended
 
     def submit(self, batch: Batch) -> None:
-        """Have a batch written after all before it; the writer must be `free`."""
+        """Have a batch written after all before it; best while the writer is `free`."""
+        self._submitted += 1
         self._waiting.put(batch)
 
     def written(self) -> list[Written]:
@@ -75,3 +78,4 @@ class Writer:
                 self._failure = error
                 return
             self._written.append(Written(batch, self._clock.now_ms(), self._clock.monotonic() - batch.began))
+            self._ended += 1

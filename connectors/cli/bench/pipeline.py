@@ -25,7 +25,7 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient
 
 from connectors.cli import context
-from connectors.cli.bench import pipeline_day, pipeline_push
+from connectors.cli.bench import pipeline_day, pipeline_push, pushes
 from connectors.cli.bench.measure import cpu_of
 from connectors.cli.bench.split import SOURCE, TARGET, count
 from connectors.cli.bench.stack import bench_stack, service
@@ -65,7 +65,7 @@ class Options:
     @property
     def points(self) -> int:
         """Rows that ClickHouse has in the end."""
-        return self.meters * (pipeline_push.ROWS if self.push else pipeline_day.ROWS * self.channels)
+        return self.meters * (pushes.ROWS if self.push else pipeline_day.ROWS * self.channels)
 
 
 def run(options: Options, say: Callable[[str], None]) -> Iterator[dict[str, object]]:
@@ -214,8 +214,8 @@ class _Run:
         self._say(f"registering {options.meters:,} meters")
         for first in range(0, options.meters, _AT_ONCE):
             some = range(first, min(options.meters, first + _AT_ONCE))
-            keys = MeterKeys(pipeline_push.EK, pipeline_push.AK)
-            import_rows(self._settings, [Row(n, pipeline_push.meter_of(n), None if n else keys) for n in some])
+            keys = MeterKeys(pushes.EK, pushes.AK)
+            import_rows(self._settings, [Row(n, pushes.meter_of(n), None if n else keys) for n in some])
         gateway = held.enter_context(worker(rig, 100, profile=options.profile))
         if options.profile is not None:
             gateway.profile(None)

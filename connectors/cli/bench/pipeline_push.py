@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import struct
 import sys
 import time
 from collections.abc import Sequence
@@ -18,70 +17,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 import uvloop
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from schemas.records import Identity, IdentityKind, Meter, MeterState, Protocol, UtilityKind
+from connectors.cli.bench import pushes
 
-EK, AK = bytes(range(16)), bytes(range(0xD0, 0xE0))
-"""The keys of all meters of the bench: what is measured is deciphering, not keeping keys."""
-ROWS = 2
-"""Of each push: the name, which is a register too, and the energy."""
-_HEADER = 8
-_ENERGY = bytes((1, 0, 1, 8, 0, 255))
-_NAME = bytes((0, 0, 42, 0, 0, 255))
 _REPORT_S = 0.5
-_CONFIRMED = 0x40  # of the four octets of a long-invoke-id-and-priority: service class
-_SECURED = 0x30  # authenticated and encrypted, suite 0
-
-
-def meter_id(number: int) -> str:
-    """The name of a meter of the bench."""
-    return f"push-{number:08d}"
-
-
-def title_of(number: int) -> bytes:
-    """Its system title."""
-    return b"BEN" + number.to_bytes(5, "big")
-
-
-def device_name(number: int) -> str:
-    """Its logical device name."""
-    return f"BEN{number:013d}"
-
-
-def meter_of(number: int) -> Meter:
-    """A meter as the registry has it."""
-    identities = (
-        Identity(IdentityKind.SYSTEM_TITLE, title_of(number).hex().upper()),
-        Identity(IdentityKind.LOGICAL_DEVICE_NAME, device_name(number)),
-    )
-    return Meter(
-        id=meter_id(number), identities=identities, utility=UtilityKind.ELECTRICITY, protocol=Protocol.DLMS,
-        key_ref="bench-all", time_zone="Europe/Berlin", state=MeterState.NORMAL,
-    )  # fmt: skip
-
-
-def telegram(number: int, value: int, at: datetime) -> bytes:
-    """A data-notification of the logical device name and one register, its clock beside them."""
-    when = struct.pack(">HBBBBBBBhB", at.year, at.month, at.day, at.isoweekday(), at.hour, at.minute, at.second, 0, 0, 0)
-    invoke = (_CONFIRMED << 24 | number & 0xFFFFFF).to_bytes(4, "big")
-    name = device_name(number).encode()
-    body = b"\x02\x02" + b"\x02\x02\x09\x06" + _NAME + b"\x09" + bytes((len(name),)) + name
-    body += b"\x02\x03\x09\x06" + _ENERGY + b"\x06" + value.to_bytes(4, "big") + b"\x02\x02\x0f\x00\x16\x1e"
-    return b"\x0f" + invoke + b"\x0c" + when + body
-
-
-def sealed(number: int, plain: bytes, counter: int) -> bytes:
-    """The same in general-glo-ciphering, suite 0, authenticated and encrypted."""
-    title = title_of(number)
-    head = bytes((_SECURED,)) + counter.to_bytes(4, "big")
-    text = AESGCM(EK).encrypt(title + counter.to_bytes(4, "big"), plain, bytes((_SECURED,)) + AK)
-    content = head + text[:-4]  # a tag of twelve octets
-    return b"\xdb\x08" + title + _length(len(content)) + content
-
-
-def _length(octets: int) -> bytes:
-    return bytes((octets,)) if octets < 0x80 else b"\x81" + bytes((octets,))
 
 
 class _Concentrator(asyncio.Protocol):
@@ -102,15 +41,9 @@ class _Concentrator(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Acknowledgements: each lets another meter push."""
-        buffer = self._buffer + data
-        at = 0
-        while len(buffer) - at >= _HEADER and len(buffer) - at >= (
-            size := _HEADER + int.from_bytes(buffer[at + 6 : at + 8])
-        ):
-            at += size
-            self._under_way -= 1
-            self._fleet.acknowledged += 1
-        self._buffer = buffer[at:]
+        answers, self._buffer = pushes.acknowledged(self._buffer + data)
+        self._under_way -= answers
+        self._fleet.acknowledged += answers
         self._push()
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -164,12 +97,12 @@ class _Fleet:
     def frame(self, number: int) -> bytes:
         """What a meter sends now."""
         given = self._given
-        apdu = telegram(number, 1_000 + number, self._at)
+        apdu = pushes.reading(number, 1_000 + number, self._at)
         if given.ciphered:
-            apdu = sealed(number, apdu, int(time.time()) & 0xFFFFFFFF)
+            apdu = pushes.sealed(number, apdu, int(time.time()) & 0xFFFFFFFF)
         if number % given.mark == 0:
-            _tell({"mark": meter_id(number), "at": int(time.time() * 1000)})
-        return struct.pack(">HHHH", 1, 1, 103, len(apdu)) + apdu
+            _tell({"mark": pushes.meter_id(number), "at": int(time.time() * 1000)})
+        return pushes.framed(apdu)
 
     def ended(self, *, whole: bool) -> None:
         """A connection is closed."""

@@ -1,10 +1,11 @@
 """`hes bench storm`: last gasps of a hundred thousand meters in ten seconds, to outages on oms.outages.
 
 Transformers go dark one after another, each with all its meters within `spread` seconds; a share of the last gasps comes
-through. They are put on hes.alarms, or on hes.events.urgent before the splitter, at the times that were planned for them,
-while profiles flow on hes.events.bulk through the splitter. An alarm's time is from its planned time, so that what the bench
-itself is late counts too, to when a consumer that reads what is committed has the revision that names it. The time for which
-the service gathers what is said of a transformer (`oms.gather_s`) is part of that.
+through. They are put on hes.alarms, or on hes.events.urgent before the splitter, or pushed to a gateway's sockets, at the
+times that were planned for them, while profiles flow on hes.events.bulk through the splitter, and readings that are pushed
+through the gateway. An alarm's time is from its planned time, so that what the bench itself is late counts too, to when a
+consumer that reads what is committed has the revision that names it. The time for which the service gathers what is said of
+a transformer (`oms.gather_s`) is part of that.
 """
 
 from __future__ import annotations
@@ -15,23 +16,38 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.cli import context
+from connectors.cli.bench import pushes
 from connectors.cli.bench.measure import cpu_of
 from connectors.cli.bench.split import count, ends
 from connectors.cli.bench.stack import bench_stack, service
 from connectors.cli.bench.storm_figures import Told, row_of
-from connectors.cli.bench.storm_load import Gasp, Heard, Options, gasps_of, meters_of, place_of, profiles_of, send
+from connectors.cli.bench.storm_load import (
+    ROWS,
+    Beside,
+    Gasp,
+    Heard,
+    Options,
+    gasps_of,
+    meters_of,
+    number_of,
+    place_of,
+    profiles_of,
+    pushes_of,
+    send,
+)
+from connectors.cli.bench.storm_sockets import ALARMS, PUSHED, Sockets, check_files, found_on_topic, sockets, stages
+from connectors.cli.bench.storm_sockets import send as send_by
 from connectors.cli.demo.stage import Child
 from connectors.cli.failure import CommandError
 from connectors.local.home import Home, load_state
 from schemas.codec import Codec
-from schemas.records import Meter, MeterState
 from streams.runtime.kafka import Publisher, admin_client, new_consumer
 from streams.runtime.settings import Settings
 
@@ -45,23 +61,36 @@ Row = dict[str, object]
 
 def run(options: Options, say: Callable[[str], None]) -> Iterator[Row]:
     """For each storm a row of figures, and a row a process. Raises CommandError where an alarm is lost."""
+    if options.source == "sockets":
+        check_files(options)
+    with bench_stack(say) as (settings, home):
+        yield from run_on(settings, home, options, say)
+
+
+def run_on(settings: Settings, home: Home, options: Options, say: Callable[[str], None]) -> Iterator[Row]:
+    """The same on a stack that runs and has the topology."""
     each = options.alarms / options.transformers
     storms = [_storm_of(options, number, rate, each) for number, rate in enumerate(options.rates)] or [options]
-    with bench_stack(say) as (settings, home), ExitStack() as stack:
+    with ExitStack() as stack:
         names = [meters_of(storm) for storm in storms]
         say(f"registering {sum(len(some) for one in names for some in one):,} meters")
         _register(settings, names, storms)
-        environ = {"HES_LOG__LEVEL": "warning"}
-        sampled = ("connectors.cli.bench.profiler", str(options.profile.absolute())) if options.profile else _PLAIN
-        children = [
-            stack.enter_context(service(name, settings, home, environ, module))
-            for name, module in (("split", _PLAIN), ("oms", sampled))
-        ]
+        environ = {"HES_LOG__LEVEL": "warning", "HES_KAFKA__GROUP_SUFFIX": settings.kafka.group_suffix}
+        children = []
+        for name in ("split", "oms"):
+            path = options.profile_of(name)
+            module = _PLAIN if path is None else ("connectors.cli.bench.profiler", str(path.absolute()))
+            children.append(stack.enter_context(service(name, settings, home, environ, module)))
+        ways = stack.enter_context(sockets(options, settings, home, say)) if _pushes(options) else None
         for child in children:
             _wait_ready(child)
-        bench = _Bench(settings, home, children, say)
+        bench = _Bench(settings, home, [*children, *([ways.gateway.child] if ways else [])], ways, say)
         for storm, meters in zip(storms, names, strict=True):
             yield from bench.storm(storm, meters, last=storm is storms[-1])
+
+
+def _pushes(options: Options) -> bool:
+    return options.source == "sockets" or options.beside_readings > 0
 
 
 def _storm_of(options: Options, number: int, rate: int, each: float) -> Options:
@@ -82,8 +111,8 @@ def _register(settings: Settings, names: Sequence[Sequence[Sequence[str]]], stor
     for storm, transformers in zip(storms, names, strict=True):
         for number, meters in enumerate(transformers):
             transformer, feeder = place_of(number, storm)
-            for name in meters:
-                meter = Meter(id=name, transformer=transformer, feeder=feeder, state=MeterState.NORMAL)
+            for one, name in enumerate(meters):
+                meter = pushes.meter_of(number_of(number, one, len(meters), storm), name, transformer, feeder)
                 publisher.send("hes.meters", name, codec.encode(meter))
     publisher.close()
 
@@ -95,6 +124,7 @@ class _Bench:
     settings: Settings
     home: Home
     children: Sequence[Child]
+    ways: Sockets | None
     say: Callable[[str], None]
 
     def storm(self, options: Options, names: Sequence[Sequence[str]], *, last: bool) -> Iterator[Row]:
@@ -102,44 +132,63 @@ class _Bench:
         settings = self.settings
         codec, publisher = context.codec(settings), Publisher(settings.kafka, "hes-bench")
         admin = admin_client(settings.kafka)
-        quick: dict[str, Any] = {"isolation.level": "read_committed", "fetch.wait.max.ms": 10}
-        tap = new_consumer(settings.kafka, "hes-bench-storm", **quick)
+        tap = new_consumer(settings.kafka, "hes-bench-storm", **{"isolation.level": "read_committed"})
         tap.assign([TopicPartition(OUTAGES, part, end) for part, end in ends(admin, OUTAGES).items()])
         heard, told = Heard(), Told()
-        oms = self.children[-1]
+        profiled = next((child for child in self.children if options.profile_of(child.name)), None)
         try:
             self.say(f"preparing {options.alarms:,} last gasps, {options.rate:,} a second")
             profiles = profiles_of(codec)
-            gasps = gasps_of(names, options, codec)
-            if options.profile:
-                _signal(oms, signal.SIGUSR1)
-            stored = count(admin, STORED)
+            before = {topic: ends(admin, topic) for topic in (ALARMS, STORED, PUSHED)}
+            at_sockets = options.source == "sockets"
+            gasps = pushes_of(names, options) if at_sockets else gasps_of(names, options, codec)
+            if profiled:
+                _signal(profiled, signal.SIGUSR1)
             cpu, written = self._cpu(), {child.name: _written(child) for child in self.children}
-            sent = send(publisher, tap, heard, gasps, profiles, options)
+            beside = Beside(publisher, profiles, options.bulk, gasps[0].at_ms / 1_000)
+            sent = self._send(publisher, partial(heard.look, tap), gasps, beside, options)
+            lasted = time.time() - beside.begin
+            flowed = {topic: count(admin, topic) - sum(before[topic].values()) for topic in (STORED, PUSHED)}
             publisher.flush()
-            self._hear(codec, tap, heard, told, gasps)
+            self._hear(codec, tap, heard, told, options, len(gasps))
             used = {name: seconds - cpu[name] for name, seconds in self._cpu().items()}
             wrote = {child.name: _less(_written(child), written[child.name]) for child in self.children}
-            moved = count(admin, STORED) - stored
-            if options.profile and last:
-                _profiled(oms, options.profile)
+            moved = count(admin, STORED) - sum(before[STORED].values())
+            if profiled and options.profile and last:
+                _profiled(profiled, options.profile)
         finally:
             tap.close()
             publisher.close()
-        profiles_row: Row = {"profiles_sent": sent.profiles, "profiles_split": moved}
-        yield row_of(gasps, sent, told, options) | profiles_row
+        flow: Row = {"profiles_sent": beside.sent, "profiles_split": moved}
+        flow["profile_rows_per_s"] = round(flowed[STORED] * ROWS / lasted)
+        flow["pushed_rows_per_s"] = round(flowed[PUSHED] * pushes.ROWS / lasted)
+        if at_sockets:
+            gasps, arrived, flow["on_topic"] = found_on_topic(settings, gasps, before[ALARMS])
+            flow |= stages(gasps, sent, arrived, told)
+        yield row_of(gasps, sent, told, options) | flow
         yield from self._processes(used, wrote, options)
 
-    def _hear(self, codec: Codec, tap: Consumer, heard: Heard, told: Told, gasps: Sequence[Gasp]) -> None:
-        """Until every alarm was named."""
-        wanted = frozenset(gasp.alarm for gasp in gasps)
+    def _send(
+        self, publisher: Publisher, look: Callable[[float], None], gasps: Sequence[Gasp], beside: Beside, options: Options
+    ) -> list[float]:
+        """Everything at its time; when the last gasps really were."""
+        if self.ways is None:
+            return send(publisher, look, gasps, beside, options)
+        meters, at_sockets = self.ways.meters, options.source == "sockets"
+        meters.order(beside.begin, gasps if at_sockets else (), options.beside_readings / pushes.ROWS)
+        sent = send_by(self.ways, look, gasps, beside) if at_sockets else send(publisher, look, gasps, beside, options)
+        meters.order(beside.begin, (), 0)
+        return sent
+
+    def _hear(self, codec: Codec, tap: Consumer, heard: Heard, told: Told, options: Options, alarms: int) -> None:
+        """Until so many alarms were named."""
         until = time.monotonic() + _PATIENCE_S
-        told.take(codec, heard, wanted)
-        while len(told.at) < len(wanted):
+        told.take(codec, heard, options)
+        while len(told.at) < alarms:
             if time.monotonic() > until:
-                raise CommandError(f"{len(wanted) - len(told.at):,} alarms are in no outage", mend="look at the log of oms")
+                raise CommandError(f"{alarms - len(told.at):,} alarms are in no outage", mend="look at the log of oms")
             heard.look(tap, 0.2)
-            told.take(codec, heard, wanted)
+            told.take(codec, heard, options)
 
     def _processes(
         self, used: Mapping[str, float], wrote: Mapping[str, tuple[float, float]], options: Options
@@ -161,6 +210,8 @@ class _Bench:
         """CPU seconds so far of the services, of the stack's own processes and of the bench."""
         pids = {name: running.pid for name, running in load_state(self.home).processes.items()}
         pids |= {child.name: child.running.pid for child in self.children if child.running is not None}
+        if self.ways is not None:
+            pids["meters"] = self.ways.meters.running.pid
         return {name: cpu_of(pid) for name, pid in pids.items()} | {"bench": cpu_of(os.getpid())}
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from connectors.cli.bench.storm_load import Gasp, Heard, Options, Sent
+from connectors.cli.bench.storm_load import Gasp, Heard, Options, is_of
 from schemas.codec import Codec
 from schemas.records import OutageEvent, OutageScope, OutageStatus
 
@@ -19,24 +19,24 @@ class Told:
     events: list[OutageEvent] = field(default_factory=list)
     _read: int = 0
 
-    def take(self, codec: Codec, heard: Heard, wanted: frozenset[str]) -> None:
-        """Decode what came since the last call, as far as it names alarms of `wanted`, or none."""
+    def take(self, codec: Codec, heard: Heard, options: Options) -> None:
+        """Decode what came since the last call, as far as it is of this storm."""
         for at, values in heard.batches[self._read :]:
             for value in values:
                 event = codec.decode(value)
-                if isinstance(event, OutageEvent) and (not event.alarms or event.alarms[0] in wanted):
+                if isinstance(event, OutageEvent) and is_of(options, event):
                     self.events.append(event)
                     for alarm in event.alarms:
                         self.at.setdefault(alarm, []).append(at)
         self._read = len(heard.batches)
 
 
-def row_of(gasps: Sequence[Gasp], sent: Sent, told: Told, options: Options) -> dict[str, object]:
+def row_of(gasps: Sequence[Gasp], sent: Sequence[float], told: Told, options: Options) -> dict[str, object]:
     """Of one storm. Times are from when an alarm was planned, and for `p99_sent_ms` from when it was really sent."""
     planned = [gasp.at_ms / 1_000 for gasp in gasps]
     waited = sorted((told.at[gasp.alarm][0] - at) * 1_000 for gasp, at in zip(gasps, planned, strict=True))
-    from_sent = sorted((told.at[gasp.alarm][0] - at) * 1_000 for gasp, at in zip(gasps, sent.at, strict=True))
-    late = sorted((at - plan) * 1_000 for at, plan in zip(sent.at, planned, strict=True))
+    from_sent = sorted((told.at[gasp.alarm][0] - at) * 1_000 for gasp, at in zip(gasps, sent, strict=True))
+    late = sorted((at - plan) * 1_000 for at, plan in zip(sent, planned, strict=True))
     firsts = _firsts(gasps, told)
     latest: dict[str, OutageEvent] = {}
     for event in told.events:
@@ -48,7 +48,7 @@ def row_of(gasps: Sequence[Gasp], sent: Sent, told: Told, options: Options) -> d
     return {
         "alarms": len(gasps),
         "alarms_per_s": options.rate,
-        "sent_per_s": round(len(gasps) / max(1e-3, sent.at[-1] - sent.at[0])),
+        "sent_per_s": round(len(gasps) / max(1e-3, max(sent) - min(sent))),
         "told": len(told.at),
         "told_twice": sum(len(times) > 1 for times in told.at.values()),
         "p50_ms": round(at_share(waited, 0.5)),

@@ -303,6 +303,14 @@ class StormSource(StrEnum):
 
     ALARMS = "alarms"
     EVENTS = "events"
+    SOCKETS = "sockets"
+
+
+class StormService(StrEnum):
+    """What a profile can be of: what works on its main thread."""
+
+    OMS = "oms"
+    GATEWAY = "gateway"
 
 
 @bench.command()
@@ -314,11 +322,22 @@ def storm(
     delivered: Annotated[float, typer.Option(min=0.05, max=1, help="share of a transformer's last gasps that arrive")] = 0.6,
     spread: Annotated[float, typer.Option(min=0, help="seconds within which a transformer's meters tell")] = 1.5,
     bulk: Annotated[int, typer.Option(min=0, help="profiles a second through the splitter meanwhile")] = 300,
-    source: Annotated[StormSource, typer.Option("--at", help="on hes.alarms, or before the splitter")] = StormSource.ALARMS,
+    source: Annotated[
+        StormSource, typer.Option("--at", help="on hes.alarms, before the splitter, or pushed to a gateway's sockets")
+    ] = StormSource.ALARMS,
+    connections: Annotated[int, typer.Option(min=1, help="at sockets: connections of the meters, which share them")] = 1_000,
+    each: Annotated[
+        bool, typer.Option("--each", help="at sockets: a connection for each last gasp, no more than --connections at once")
+    ] = False,
+    ciphered: Annotated[bool, typer.Option("--ciphered", help="what meters push is (general-glo, suite 0)")] = False,
+    beside_readings: Annotated[
+        int, typer.Option(metavar="ROWS", min=0, help="rows a second that other meters push to the gateway meanwhile")
+    ] = 0,
     rate: Annotated[
         list[int] | None, typer.Option(min=10, help="alarms a second instead of --alarms; may be given several times")
     ] = None,
     profile: ProfileOption = None,
+    profile_of: Annotated[StormService, typer.Option(help="the service that --profile samples")] = StormService.OMS,
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Group the last gasps of a storm into outages: how long from each alarm to the topic of the OMS."""
@@ -328,7 +347,10 @@ def storm(
 
     _tell_machine("hes", "confluent-kafka", "fastavro")
     rates = tuple(rate or ())
-    options = Options(alarms, seconds, transformers, feeders, delivered, spread, bulk, source, profile, rates=rates)
+    options = Options(
+        alarms, seconds, transformers, feeders, delivered, spread, bulk, source, profile, rates=rates,
+        connections=connections, each=each, ciphered=ciphered, beside_readings=beside_readings, profiled=profile_of,
+    )  # fmt: skip
     with failures_named(), _shown(profile):
         emit(run(options, say), format)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +13,7 @@ from schemas.codec import CodecError
 from schemas.records import RegisterReadings
 from streams.runtime.clock import iso
 from streams.runtime.errors import DeliveryError
+from streams.runtime.kafka import Publisher
 from tests.unit.connectors.gateway.builders import (
     ENDPOINT,
     NOW,
@@ -26,7 +27,7 @@ from tests.unit.connectors.gateway.builders import (
     text,
     wrapped,
 )
-from tests.unit.connectors.gateway.test_deliveries import turn
+from tests.unit.connectors.gateway.test_deliveries import HeldPublisher, turn
 from tests.unit.connectors.gateway.test_push_listener import Bench, confirm, confirmed
 
 MANY = range(1, 101)
@@ -180,3 +181,85 @@ async def test_one_of_many_gathered_that_cannot_be_encoded_is_a_dead_letter_and_
     await turn()
     told = [b"".join(transport.written) for _, transport in connections]
     assert told == [confirm(number) + confirm(number + 10) for number in (1, 2, 3)]
+
+
+def gasp(invoke: int) -> bytes:
+    """A push with an alarm, which is acknowledged."""
+    telegram = notification(named(SERIAL_OBIS, text(SERIAL), ""), named(ALARM, long(1), ""), invoke_id=0x40000000 | invoke)
+    return wrapped(telegram)
+
+
+def alarms(bench: Bench) -> int:
+    return len(bench.publisher.records("hes.events.urgent"))
+
+
+async def storming(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many pushes with alarms came within a moment that more are gathered."""
+    monkeypatch.setattr(push_gathering, "_STORM_S", 60.0)
+    for invoke in range(1, push_gathering._STORM):
+        bench.connect()[0].data_received(gasp(invoke))
+    assert alarms(bench) == push_gathering._STORM - 1  # none of them waited
+
+
+@pytest.mark.parametrize("goes", ["drain", "close", "window"])
+async def test_alarms_of_a_storm_wait_for_each_other_and_each_is_acknowledged_when_its_frames_are_there_too(
+    goes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push_gathering, "STORM_WINDOW_S", 0.0)
+    bench = Bench(limit=1000)
+    bulk = HeldPublisher()
+    emitter = bench.listener.emitter
+    emitter._lanes = replace(emitter._lanes, bulk=cast("Publisher", bulk))
+    await storming(bench, monkeypatch)
+    bench.publisher.deliver()
+    before, (one, first), (other, second) = alarms(bench), bench.connect(), bench.connect()
+    one.data_received(gasp(1_001))
+    other.data_received(gasp(1_002))
+    assert alarms(bench) == before
+    await turn() if goes == "window" else getattr(bench.listener, goes)()
+    assert alarms(bench) == before + 2
+    assert len(bulk.records("hes.frames")) == 2
+    if goes == "close":
+        return
+    bench.publisher.deliver()
+    await turn()
+    assert first.written == second.written == []
+    bulk.deliver()
+    await turn()
+    assert (first.written, second.written) == ([confirm(1_001)], [confirm(1_002)])
+    assert bench.deliveries.groups == 0
+
+
+async def test_a_storm_hurries_readings_that_were_gathered_and_is_over_when_alarms_are_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(push_gathering, "STORM_WINDOW_S", 0.0)
+    bench = Bench(limit=1000)
+    await storming(bench, monkeypatch)
+    await pressed(bench)
+    connection, _ = bench.connect()
+    connection.data_received(confirmed(1))
+    connection.data_received(gasp(2))
+    assert 1 not in values(bench)
+    await turn()
+    assert values(bench)[-1] == 1
+    monkeypatch.setattr(push_gathering, "_STORM_S", 0.0)
+    before = alarms(bench)
+    connection.data_received(gasp(3))
+    assert alarms(bench) == before + 1
+
+
+async def test_one_report_that_fails_in_either_lane_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push_gathering, "STORM_WINDOW_S", 0.0)
+    bench = Bench(limit=1000)
+    bulk = HeldPublisher()
+    emitter = bench.listener.emitter
+    emitter._lanes = replace(emitter._lanes, bulk=cast("Publisher", bulk))
+    await storming(bench, monkeypatch)
+    connection, transport = bench.connect()
+    connection.data_received(gasp(1_001))
+    await turn()
+    bench.publisher.deliver()
+    bulk.deliver(error=DeliveryError("Kafka is away"))
+    await turn()
+    assert (transport.state, transport.written) == ("aborted", [])

@@ -126,7 +126,7 @@ def test_alarms_that_are_not_told_yet_are_remembered_as_such() -> None:
     utility.core.take(alarm("T1-1", 0), utility.now)
     utility.now += 60
     utility.core.take(alarm("T2-1", 0.06), utility.now)
-    told = utility.wait(0.05)  # T1 has waited for long enough, T2 has not
+    told = utility.wait(0.04)  # T1 has waited for long enough, T2 has not
     assert [event.transformer for event in told] == ["T1"]
     other = restarted(utility)
     assert [event.transformer for event in other.wait(0.01)] == ["T2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -37,19 +38,24 @@ def batch(key: str) -> Batch:
     return Batch([Out("topic", key, None)], {key: 1}, [], 0.0)
 
 
-def test_one_is_written_and_one_waits() -> None:
+def test_the_next_is_wanted_when_one_is_written() -> None:
     topic = Topic()
     writer = Writer(topic.write, ManualClock())
+    free = [writer.free]
     writer.submit(batch("a"))
     assert topic.begun.acquire(timeout=BOUND_S)
-    free = [writer.free]
-    writer.submit(batch("b"))
     free.append(writer.free)
-    assert (free, writer.written()) == ([True, False], [])
+    writer.submit(batch("b"))
+    assert writer.written() == []
     topic.go.release()
     assert topic.begun.acquire(timeout=BOUND_S)
+    free.append(writer.free)
     assert [one.batch.positions for one in writer.written()] == [{"a": 1}]
     topic.go.release()
+    until = time.monotonic() + BOUND_S
+    while not writer.free and time.monotonic() < until:
+        pass
+    assert [*free, writer.free] == [True, False, False, True]
     writer.close()
     assert topic.keys == ["a", "b"]
 
@@ -95,6 +101,15 @@ def test_a_key_waits_from_when_it_first_came() -> None:
     assert (lane.wait_ms(1_130), lane.wait_ms(9_999)) == (90, 0)
     assert lane.take(9_999) == {"a": ""}
     assert lane.wait_ms(9_999) is None
+
+
+def test_whoever_has_nearly_waited_is_taken_along() -> None:
+    lane = Lane(100, early_ms=50)
+    for key, at in (("a", 1_000), ("b", 1_050), ("c", 1_051)):
+        lane.add(key, at)
+    assert (lane.wait_ms(1_049), lane.take(1_049)) == (51, {})
+    assert lane.take(1_100) == {"a": "", "b": ""}
+    assert lane.wait_ms(1_100) == 51
 
 
 def test_a_clock_that_is_set_back_holds_nobody_up() -> None:
