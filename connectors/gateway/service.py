@@ -33,6 +33,7 @@ from connectors.gateway.emit import Emitter, lanes_of
 from connectors.gateway.errors import KeyStoreError
 from connectors.gateway.evidence import Evidence
 from connectors.gateway.firmware_deed import deed_of
+from connectors.gateway.group_sending import Groups
 from connectors.gateway.intake import Intake, Ticket
 from connectors.gateway.intent_ledger import IntentLedger
 from connectors.gateway.intents import Intents
@@ -174,7 +175,14 @@ class _Gateway:
         )
         self._relay = self._new_relay()
         title = bytes.fromhex(settings.system_title)
-        dlms = DlmsDriver(DlmsTools(runtime.clock, title, keys, templates, pipeline, self._counters, self._images))
+        groups = Groups(
+            runtime.settings.firmware.groups,
+            runtime.clock,
+            self._counters,
+            self._intake.owns,
+            lambda: self._intake.partitions,
+        )
+        dlms = DlmsDriver(DlmsTools(runtime.clock, title, keys, templates, pipeline, self._counters, self._images, groups))
         self._worker = Worker(
             Tools(
                 settings=settings,
@@ -190,6 +198,7 @@ class _Gateway:
                 counters=self._counters,
                 commands=commands,
                 firmware=runtime.settings.firmware,
+                groups=groups,
             )
         )
 

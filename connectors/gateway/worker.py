@@ -23,6 +23,7 @@ from connectors.gateway.emit import Emitter
 from connectors.gateway.errors import JobError
 from connectors.gateway.finishing import Ended, finish_all
 from connectors.gateway.gathering import Gathering
+from connectors.gateway.group_sending import Groups
 from connectors.gateway.intake import Ticket
 from connectors.gateway.jobs import Grant, Jobs, Rank, Task
 from connectors.gateway.lines import Lines
@@ -65,6 +66,8 @@ class Tools:
     commands: Commands | None = None
     """None where nothing is done that moves a relay or changes a meter."""
     firmware: Firmware = field(default_factory=Firmware)
+    groups: Groups | None = None
+    """None where no blocks are sent to many meters at once."""
 
 
 class Worker:
@@ -144,6 +147,8 @@ class Worker:
         now_ms = self.clock.now_ms()
         self._visits.tick(self._jobs.hears)
         self._commands.tick(now_ms)
+        if self._tools.groups is not None:
+            self._tools.groups.tick(now_ms)
         for task in self._transfers.due(now_ms):
             self._add(task, now_ms)
         for task in self._jobs.expired(now_ms):

@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--push-to", type=Address.parse, metavar="HOST:PORT", help="the gateway's TCP listener; without it nothing is pushed"
     )
+    parser.add_argument(
+        "--group", type=Address.parse, metavar="HOST:PORT", help="where image blocks for all meters at once are heard"
+    )
     parser.add_argument("--udp-to", type=Address.parse, metavar="HOST:PORT", help="the gateway's UDP listener")
     parser.add_argument(
         "--c12-to",

@@ -60,6 +60,9 @@ class FleetConfig:
     pace_share: float = 0.05  # register pushes sent byte by byte, or two in one segment
     image_rejects_share: float = 0.0  # meters that find every firmware image wrong
     image_bricks_share: float = 0.0  # meters that do not come back from an activation
+    group: Address | None = None  # where image blocks for all meters of DLMS at once are heard: udp, multicast or not
+    group_security: str = "ciphered"  # or plain: what meters take from there
+    group_loses: float = 0.0  # share of what is said there that each meter does not hear
     image_loses: int = 0  # of so many blocks each meter forgets one, once; 0: none
     restart_s: float = 5.0  # how long an activation takes
     confirm_timeout_s: float = 5.0
@@ -72,9 +75,11 @@ class FleetConfig:
         if not 1 <= self.meters <= 50_000:
             raise ValueError(f"a fleet has 1 to 50,000 meters, not {self.meters}")
         for name in ("life_support_share", "unconfirmed_share", "c12_share", "drift_share", "noise_share", "pace_share",
-                     "image_rejects_share", "image_bricks_share"):  # fmt: skip
+                     "image_rejects_share", "image_bricks_share", "group_loses"):  # fmt: skip
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
+        if self.group_security not in ("ciphered", "plain"):
+            raise ValueError(f"group_security is ciphered or plain, not {self.group_security!r}")
 
     def window(self, now_ms: int) -> tuple[int, int]:
         """The rows that the truth file holds: interval ends from (inclusive) and to (exclusive)."""

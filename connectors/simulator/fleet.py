@@ -18,6 +18,7 @@ from connectors.simulator.c12.message_lines import MessageConnection
 from connectors.simulator.c12.running import RunningC12Meter
 from connectors.simulator.c12.templates import write_templates
 from connectors.simulator.config import FleetConfig
+from connectors.simulator.group import Ear, GroupListener, listen
 from connectors.simulator.ledger import Ledger
 from connectors.simulator.meter import RunningMeter
 from connectors.simulator.plan import MeterPlan, plan_fleet
@@ -51,6 +52,11 @@ class Fleet:
         self._connections: set[MeterConnection] = set()
         self._messages: set[MessageConnection] = set()
         self._meters: list[RunningMeter | RunningC12Meter] = []
+        self.ears: dict[str, Ear] = {}
+        """By meter: what it did with what was said to the group."""
+        self.group: GroupListener | None = None
+        """The socket at which it was said."""
+        self._group: asyncio.DatagramTransport | None = None
         self._shared: Shared | None = None
         self._scenario: asyncio.Task[None] | None = None
 
@@ -64,6 +70,10 @@ class Fleet:
         self._meters = [_running(plan, shared) for plan in self.plans]
         for meter in self._meters:
             self.ports.append(await self._listen(meter))
+        if self.config.group is not None:
+            meters = [meter for meter in self._meters if isinstance(meter, RunningMeter)]
+            self.ears = {meter.plan.id: Ear(meter.plan, meter.cosem.image, self.config) for meter in meters}
+            self._group, self.group = await listen(self.config.group, self.config.host, self.ears.values())
         endpoints = [f"tcp://{self.config.host}:{port}" for port in self.ports]
         write_shipment(self.shipment, zip(self.plans, endpoints, strict=True))
         write_templates(self.templates, self.plans, self.config.profile_days)
@@ -93,6 +103,8 @@ class Fleet:
             meter.give_up()
             if isinstance(meter, RunningC12Meter):
                 meter.close()
+        if self._group is not None:
+            self._group.close()
         for server in self._servers:
             server.close()
         for connection in list(self._connections):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from connectors.protocols.c12.titles import C1222_BASE
 from connectors.simulator.config import FleetConfig
@@ -45,6 +45,8 @@ class MeterPlan:
     encryption_key: bytes = field(repr=False)
     authentication_key: bytes = field(repr=False)
     password: str = field(repr=False)
+    broadcast_key: bytes = field(default=b"", repr=False)
+    """Of all meters of its segment, which have one authentication key, too; empty where the fleet hears no group."""
 
     @property
     def id(self) -> str:
@@ -121,14 +123,15 @@ def _meter(config: FleetConfig, index: int, confirmed: Sequence[MeterModel], oth
         export_daily=rng.randrange(40_000, 200_000) if solar else 0,
         energy_scaler=rng.choice(model.energy_scalers),
     )
-    return MeterPlan(
+    segment = f"{model.network.value.lower()}-{index // SEGMENT_SIZES[model.network]:03d}"
+    plan = MeterPlan(
         index=index,
         model=model,
         serial=f"{30_000_000 + config.seed % 1000 * 100_000 + index}",
         load=load,
         transformer=f"TR-{transformer:04d}",
         feeder=f"FD-{transformer // config.transformers_per_feeder:03d}",
-        segment=f"{model.network.value.lower()}-{index // SEGMENT_SIZES[model.network]:03d}",
+        segment=segment,
         life_support=rng.random() < config.life_support_share,
         drift_ms=rng.choice((-1, 1)) * rng.randrange(30, 600) * 1000 if rng.random() < config.drift_share else 0,
         last_gasp=rng.random() < 0.85,
@@ -138,3 +141,7 @@ def _meter(config: FleetConfig, index: int, confirmed: Sequence[MeterModel], oth
         authentication_key=rng.randbytes(16),
         password="".join(rng.choices("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=8)),
     )
+    if config.group is None or model.c12 is not None:
+        return plan
+    shared = random.Random(f"{config.seed}/{segment}")  # noqa: S311 - as above
+    return replace(plan, authentication_key=shared.randbytes(16), broadcast_key=shared.randbytes(16))

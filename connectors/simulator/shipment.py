@@ -48,8 +48,8 @@ def meter_record(plan: MeterPlan, endpoint: str) -> Meter:
 def write_shipment(path: Path, fleet: Iterable[tuple[MeterPlan, str]]) -> None:
     """Write (plan, endpoint) pairs to `path`, readable by its owner only, since it holds keys. It appears whole.
 
-    Each line has the fields of `Meter`, and `secrets`, which belong to its `key_ref`: `ek` and `ak` (hex) or, of C12.22,
-    `eax_keys` (id=hex); and `password`.
+    Each line has the fields of `Meter`, and `secrets`, which belong to its `key_ref`: `ek` and `ak` (hex), `broadcast_key`
+    where it hears a group, or, of C12.22, `eax_keys` (id=hex); and `password`.
     """
     part = path.with_suffix(".part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -62,4 +62,6 @@ def write_shipment(path: Path, fleet: Iterable[tuple[MeterPlan, str]]) -> None:
 def _secrets(plan: MeterPlan) -> dict[str, str]:
     if plan.model.c12 is not None:
         return {"eax_keys": f"{plan.model.c12.key_id}={plan.encryption_key.hex()}", "password": plan.password}
-    return {"ek": plan.encryption_key.hex(), "ak": plan.authentication_key.hex(), "password": plan.password}
+    group = {"broadcast_key": plan.broadcast_key.hex()} if plan.broadcast_key else {}
+    keys = {"ek": plan.encryption_key.hex(), "ak": plan.authentication_key.hex()}
+    return keys | group | {"password": plan.password}

@@ -37,6 +37,10 @@ LINES = Gauge("hes_gateway_lines", "Meters that dialled in and can be visited")
 RELAYED = Gauge("hes_gateway_relayed_connections", "Connections of meters handed over to the worker that has their jobs")
 COUNTERS_RESERVED = Counter("hes_gateway_counter_blocks_total", "Blocks of invocation counters reserved")
 COUNTERS_FENCED = Counter("hes_gateway_counters_fenced_total", "Reservations refused since another worker has the partition")
+GROUP_BLOCKS = Counter(
+    "hes_gateway_group_blocks_total", "Image blocks to meters of a group: sent to all of them once, or to one alone", ["to"]
+)
+GROUP_OCTETS = Counter("hes_gateway_group_octets_total", "Octets of datagrams with image blocks sent to groups")
 METERS = Gauge("hes_gateway_meters", "Meters in the directory")
 TICKS = Counter("hes_schedules_ticks_total", "Ticks planned, by schedule", ["schedule"])
 TICKS_MISSED = Counter("hes_schedules_ticks_missed_total", "Ticks that a later one makes up for, by schedule", ["schedule"])

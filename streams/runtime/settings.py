@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from streams.runtime.group_settings import Group
+
 
 def _known_zone(name: str) -> str:
     try:
@@ -311,6 +313,7 @@ class Firmware(BaseModel):
 
     bands: Bands = Bands()
     segments: dict[str, Band] = Field({}, description="the band of single segments, by name")
+    groups: dict[str, Group] = Field({}, description="segments whose meters hear one address together, by name")
     batch_records: int = Field(500, ge=1, le=5_000)
     poll_s: float = Field(0.2, gt=0, description="between two looks at the clock while nothing comes")
     ahead_s: float = Field(30.0, ge=1, le=600, description="a transfer's job is sent so long before its time")

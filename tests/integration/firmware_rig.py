@@ -52,9 +52,11 @@ class GuruxImages:
 
 
 @contextmanager
-def gurux_images(block: int = 512, lose_every: int = 50, restart_ms: int = 1_000) -> Iterator[GuruxImages]:
-    """The meter, until the block ends."""
-    with java("gurux", "peer.Images", str(block), str(lose_every), str(restart_ms)) as process:
+def gurux_images(
+    block: int = 512, lose_every: int = 50, restart_ms: int = 1_000, group: Sequence[object] = ()
+) -> Iterator[GuruxImages]:
+    """The meter, until the block ends. `group` that it hears: address, port, broadcast key and authentication key (hex)."""
+    with java("gurux", "peer.Images", *map(str, (block, lose_every, restart_ms, *group))) as process:
         assert process.stdout is not None
         meter = GuruxImages(int(process.stdout.readline()), process)
         thread = threading.Thread(target=meter.read, daemon=True)

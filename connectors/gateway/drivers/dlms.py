@@ -18,7 +18,7 @@ from connectors.gateway.drivers.dlms_firmware import Line, install
 from connectors.gateway.drivers.dlms_hdlc_link import HdlcMeterLink
 from connectors.gateway.drivers.dlms_keys import KeyMeans, check_store, rotate, rotation_of
 from connectors.gateway.drivers.dlms_operations import check, perform
-from connectors.gateway.drivers.dlms_order import DlmsOrder
+from connectors.gateway.drivers.dlms_order import DlmsOrder, GroupMeans
 from connectors.gateway.drivers.dlms_profiles import finish
 from connectors.gateway.drivers.dlms_shapes import Shapes
 from connectors.gateway.drivers.dlms_trials import Trying, associate_by
@@ -26,6 +26,7 @@ from connectors.gateway.drivers.dlms_wrapper import WrapperFraming
 from connectors.gateway.drivers.port import Deed, Found, Order, Way
 from connectors.gateway.drivers.stepping import run_steps
 from connectors.gateway.errors import JobError
+from connectors.gateway.group_sending import Groups
 from connectors.gateway.images import Images
 from connectors.gateway.keystore import KeyStore
 from connectors.gateway.pipeline import Pipeline, Push
@@ -59,6 +60,7 @@ class DlmsTools:
     pipeline: Pipeline
     counters: Reservations
     images: Images | None = None
+    groups: Groups | None = None
 
 
 class DlmsDriver:
@@ -69,6 +71,7 @@ class DlmsDriver:
     def __init__(self, tools: DlmsTools) -> None:
         self._tools = tools
         self._shapes = Shapes()
+        self._groups = None if tools.groups is None else GroupMeans(tools.groups, tools.keys, tools.title)
 
     def order(self, job: Job, meter: Meter) -> DlmsOrder:
         """See `port.Driver`."""
@@ -81,7 +84,8 @@ class DlmsDriver:
             detail = f"meter {meter.id} has the time zone {meter.time_zone!r}, which is no IANA name"
             raise JobError("time-zone-unknown", detail)
         zone = zone_for(meter, template)
-        order = DlmsOrder(job, meter, template, zone, tools.clock.now_ms, self._shapes, tools.images)
+        now_ms = tools.clock.now_ms
+        order = DlmsOrder(job, meter, template, zone, now_ms, self._shapes, tools.images, self._groups)
         if job.operation is Operation.ROTATE_KEY:
             check_store(rotation_of(order), tools.keys)
         else:

@@ -8,9 +8,9 @@
 
 The meter keeps its blocks, `firmware_deed` which image they are of, so any worker goes on where another ended. Between
 blocks more urgent jobs of the meter are done on the same association, and pauses give other meters their share of the
-segment. Of a call's blocks the first is kept on hes.frames and the others are only counted: an image is the same for
-everybody, and half a million meters' worth of it would be of no use. What the result says is how many went, and how many
-the meter has.
+segment. Where the segment has a group, blocks that several meters lack come by that first (`dlms_group`). Of a call's
+blocks the first is kept on hes.frames and the others are only counted: an image is the same for everybody, and half a
+million meters' worth of it would be of no use. What the result says is how many went, and how many the meter has.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.gateway.drivers.dlms_faults import dlms_fault
+from connectors.gateway.drivers.dlms_firmware_fit import check_version, text_of, unfit, wanted
+from connectors.gateway.drivers.dlms_group import Company, company_of
 from connectors.gateway.drivers.dlms_order import DlmsOrder
 from connectors.gateway.drivers.port import Deed, Found, Installing, Way
 from connectors.gateway.drivers.stepping import Drive, run_steps
@@ -44,9 +46,9 @@ from connectors.protocols.dlms.objects.image_transfer import (
     transfer_image,
 )
 from connectors.protocols.dlms.objects.reading import read
-from schemas.records import FirmwareManifest, Protocol
-from schemas.signatures import digest
-from streams.runtime.authority.terms import Terms, TermsError, UnorderedError, earlier, terms_of
+from schemas.records import FirmwareManifest
+from streams.runtime import metrics
+from streams.runtime.authority.terms import Terms
 from streams.runtime.images import ImageError
 
 _TIMES_UP = ("job-expired", "job-timeout")
@@ -68,38 +70,6 @@ class Line:
     """The connection."""
 
 
-def wanted(order: DlmsOrder) -> tuple[Terms, FirmwareManifest]:
-    """What a job asks for, checked against what the registry says of the meter. Raises `JobError`."""
-    if order.images is None:
-        raise JobError("operation-unsupported", "this gateway has no firmware images; nothing was sent to the meter")
-    try:
-        terms = terms_of(order.job.parameters)
-    except TermsError as error:
-        raise JobError("object-invalid", f"{error}; nothing was sent to the meter") from None
-    manifest = order.images.manifest(terms.image)
-    if manifest is None:
-        detail = f"no sound manifest of the image {terms.image[:16]}… is on hes.images: add it with hes firmware add"
-        raise JobError("image-missing", detail)
-    if terms.manifest and terms.manifest != digest(order.images.value(terms.image) or b"").hex():
-        detail = "the image's manifest is another than the one that was approved; ask anew, nothing was sent to the meter"
-        raise JobError("image-invalid", detail, harmless=True)
-    meter = order.meter
-    for fits, what in (
-        (manifest.to_version == terms.version,
-         f"the image makes {manifest.to_version!r}, and the campaign asks for {terms.version!r}"),
-        (manifest.protocol in (Protocol.DLMS, Protocol.UNKNOWN), f"the image is for {manifest.protocol} meters"),
-        (_alike(manifest.vendor, meter.vendor) and _alike(manifest.model, meter.model),
-         f"the image is for {manifest.vendor} {manifest.model}, and the meter is a {meter.vendor} {meter.model}"),
-        (not manifest.templates or meter.template in manifest.templates,
-         f"the image is for meters of the templates {', '.join(manifest.templates)}, the meter's is {meter.template!r}"),
-        (not manifest.hardware or order.template.pull.hardware is not None,
-         "the image is for some hardware revisions only: set pull.hardware in the template to where the meter's is"),
-    ):  # fmt: skip
-        if not fits:
-            raise _unfit(what)
-    return terms, manifest
-
-
 async def install(order: DlmsOrder, line: Line, deed: Deed, found: Found) -> None:
     """Do the job, over an open association. Raises `JobError`; "firmware-restarting", to be tried again, once the meter was
     told to activate the image and has gone.
@@ -118,7 +88,7 @@ async def install(order: DlmsOrder, line: Line, deed: Deed, found: Found) -> Non
         found.after, found.detail = version, "the meter had the version before; nothing was sent"
         order.shapes.renew(order.meter)
     else:
-        _check_version(terms, manifest, version)
+        check_version(terms, manifest, version)
         await work.check_hardware()
         await work.bring(version)
 
@@ -147,7 +117,7 @@ class _Work:
         if wanted and obis is not None:
             revision = self.found.learnt["hardware"] = await self._text("hardware revision", "hardware", obis)
             if revision not in wanted:
-                raise _unfit(f"the image is for the hardware {', '.join(wanted)}, and the meter's is {revision!r}")
+                raise unfit(f"the image is for the hardware {', '.join(wanted)}, and the meter's is {revision!r}")
 
     async def _text(self, what: str, setting: str, obis: str) -> str:
         attribute = Attribute(1, obis, 2)
@@ -156,11 +126,11 @@ class _Work:
         except DlmsError as error:
             if error.code not in _NO_IMAGES or _fault(error).retry:
                 raise
-            raise _unfit(
+            raise unfit(
                 f"the meter does not tell its {what} ({error.detail}): set pull.{setting} in its template"
             ) from error
         if not isinstance(value, (bytes, str)) or not value:
-            raise _unfit(f"{attribute} holds no text: set pull.{setting} in the template to where the {what} is")
+            raise unfit(f"{attribute} holds no text: set pull.{setting} in the template to where the {what} is")
         return text_of(value)
 
     async def bring(self, version: str) -> None:
@@ -207,7 +177,32 @@ class _Work:
         return Image(self.manifest.identifier, data, self.manifest.vendor_signature or None)
 
     async def _transfer(self, image: Image) -> None:
-        """Blocks and verification. Initiated anew unless it is known that the meter's blocks are of this very image."""
+        """Blocks and verification, where the segment has a group by it first. Blocks that went to the group may have come to
+        the meter while it took another image: what it refuses then is initiated anew, once, and comes to it alone.
+        """
+        link, transfer = self.line.link, self.order.template.pull.image_transfer
+        company = company_of(
+            self.order, self.terms.image, self.line.way, self.deed,
+            lambda: self.line.drive(read_image_state(link, transfer)),
+            lambda: self.line.drive(read(link, Attribute(18, transfer, 6))),
+        )  # fmt: skip
+        if company is None:
+            await self._try(image, None)
+            return
+        try:
+            await company.turn()
+        except (DlmsError, JobError) as error:
+            raise self._broken(error, gained=False) from error
+        with company.bringing():
+            try:
+                await self._try(image, company)
+            except JobError as error:
+                if not isinstance(error.__cause__, ImageRefusedError):
+                    raise
+                await self._try(image, None)
+
+    async def _try(self, image: Image, company: Company | None) -> None:
+        """Initiated anew unless it is known that the meter's blocks are of this very image."""
         link, obis = self.line.link, self.order.template.pull.image_transfer
         state: ImageState = await self._told(read_image_state(link, obis))
         if not (self.deed.begun() or (state.listed(image) and image.signature is not None)):
@@ -219,16 +214,19 @@ class _Work:
             state = await self._told(read_image_state(link, obis))
         count = block_count(image, state.block_size or 0)
         missing = len(state.missing(count)) if state.status is not Status.VERIFIED else 0
-        blocks = _Blocks(self, count, count - missing, self.deed.gains(missing))
+        blocks = _Blocks(self, count, count - missing, self.deed.gains(missing), grouped=company is not None)
         blocks.say()
-        steps = transfer_image(link, image, obis, resume=True, around=blocks.around)
         try:
+            if company is not None:
+                blocks.gained(len((await company.blocks(image, state)).missing(count)))
+            steps = transfer_image(link, image, obis, resume=True, around=blocks.around)
             await run_steps(steps, self.line.drive, blocks.rest)
         except ImageRefusedError as error:
             await self.deed.forget()
             raise _refused(error.detail) from error
         except (DlmsError, JobError) as error:
-            raise self._broken(error, gained=blocks.gains and blocks.sent > 0) from error
+            some = blocks.sent > 0 or (company is not None and company.offered > 0)
+            raise self._broken(error, gained=blocks.gains and some) from error
         self.deed.progress = f"{count} of {count} blocks are in the meter"
 
     async def _activate(self, version: str) -> None:
@@ -285,8 +283,18 @@ class _Blocks:
     had: int
     gains: bool
     """Whether the try before this one left something in the meter."""
+    grouped: bool = False
+    """Whether the meter hears a group."""
     sent: int = 0
     counted: int = 0
+
+    def gained(self, missing: int) -> None:
+        """What a group brought, by what is still missing."""
+        brought = max(0, self.count - self.had - missing)
+        self.had += brought
+        self.work.found.rows += brought
+        self.work.deed.sent += brought
+        self.say()
 
     def around(self, session: Session[None]) -> Session[None]:
         """A block's session: its frames are not kept, but for the first one's."""
@@ -301,6 +309,8 @@ class _Blocks:
         self.sent += 1
         self.work.found.rows += 1
         self.work.deed.sent += 1
+        if self.grouped:
+            metrics.GROUP_BLOCKS.labels("one").inc()
         self.say()
 
     async def rest(self, seconds: float) -> None:
@@ -317,45 +327,11 @@ class _Blocks:
         self.work.deed.progress = f"{min(self.count, self.had + self.sent)} of {self.count} blocks are in the meter"
 
 
-def text_of(value: bytes | str) -> str:
-    """A version as a meter has it: text, padded or not; else its octets in hex."""
-    if isinstance(value, str):
-        return value.strip("\0 ")
-    stripped = value.strip(b"\0 ")
-    try:
-        text = stripped.decode("ascii")
-    except UnicodeDecodeError:
-        return value.hex()
-    return text if text.isprintable() and text else value.hex()
-
-
-def _check_version(terms: Terms, manifest: FirmwareManifest, version: str) -> None:
-    for allowed in (manifest.from_versions, terms.from_versions):
-        if allowed and version not in allowed:
-            raise _unfit(f"the meter has version {version!r}, and the way leads from {', '.join(allowed)} only")
-    if terms.downgrade:
-        return
-    try:
-        if earlier(terms.version, version):
-            raise _unfit(f"the meter has the later version {version!r}, and the campaign does not say downgrade=yes")
-    except UnorderedError as error:
-        if version not in (*manifest.from_versions, *terms.from_versions):
-            raise _unfit(f"{error}, and the campaign neither names the meter's nor says downgrade=yes") from error
-
-
-def _alike(one: str, other: str) -> bool:
-    return one.casefold() == other.casefold()
-
-
 def _fault(error: DlmsError | JobError) -> JobError:
     fault = error if isinstance(error, JobError) else dlms_fault(error)
     if fault is None:
         raise error
     return fault
-
-
-def _unfit(what: str) -> JobError:
-    return JobError("firmware-unfit", f"{what}; nothing was sent", harmless=True)
 
 
 def _refused(what: str) -> JobError:

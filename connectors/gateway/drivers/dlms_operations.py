@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from connectors.gateway.drivers.dlms_commands import COMMANDS, command_of
 from connectors.gateway.drivers.dlms_events import log_alarms
-from connectors.gateway.drivers.dlms_firmware import wanted
+from connectors.gateway.drivers.dlms_firmware_fit import wanted
 from connectors.gateway.drivers.dlms_order import DlmsOrder, origin_of
 from connectors.gateway.drivers.dlms_profiles import RawProfile, may_fit
 from connectors.gateway.drivers.port import Found

@@ -7,10 +7,22 @@ from dataclasses import dataclass
 from datetime import tzinfo
 
 from connectors.gateway.drivers.dlms_shapes import Shapes
+from connectors.gateway.group_sending import Groups
 from connectors.gateway.images import Images
+from connectors.gateway.keystore import KeyStore
 from connectors.gateway.readings import Origin
 from connectors.protocols.dlms.template import Template
 from schemas.records import Job, Meter
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMeans:
+    """By what image blocks go to a group."""
+
+    groups: Groups
+    keys: KeyStore
+    title: bytes
+    """Our system title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,7 @@ class DlmsOrder:
     now_ms: Callable[[], int]
     shapes: Shapes
     images: Images | None = None
+    groups: GroupMeans | None = None
 
 
 def origin_of(order: DlmsOrder, source: str) -> Origin:

@@ -264,7 +264,7 @@ BY_NETWORK: Mapping[str, Term] = {
 }
 """Parameters with a network behind a dot; they can only lower what the settings allow."""
 _ONE_BY_ONE = ("broadcast", "multicast", "group-address")
-"""What somebody may look for, and no campaign does."""
+"""What somebody may look for: it is the segment's affair (`firmware.groups` of the settings), whatever is brought."""
 _REQUIRED = ("image", "version")
 
 
@@ -285,7 +285,8 @@ def terms_of(parameters: Mapping[str, str]) -> Terms:
             found[name] = _read(name, TERMS[name], text)
         elif head in _ONE_BY_ONE:
             raise TermsError(
-                f"the parameter {name} asks for blocks to many at once; a campaign brings each meter its own: remove it"
+                f"the parameter {name} asks for blocks to many at once; that is the segment's setting (firmware.groups), "
+                "not the campaign's: remove it"
             )
         else:
             near = get_close_matches(name, (*TERMS, *BY_NETWORK), 1)

@@ -171,11 +171,16 @@ def initiate(link: Associated, image: Image, transfer: str = IMAGE) -> Session[N
 
 def send_block(link: Associated, image: Image, number: int, block_size: int, transfer: str = IMAGE) -> Session[None]:
     """One block, counted from 0; the last may be shorter."""
+    yield from call(link, 18, transfer, _BLOCK, block_of(image, number, block_size, transfer))
+
+
+def block_of(image: Image, number: int, block_size: int, transfer: str = IMAGE) -> bytes:
+    """The parameter by which a block is transferred. DecodeError where there is no such block."""
     part = image.data[number * block_size : (number + 1) * block_size]
-    if not part:
+    if number < 0 or not part:
         raise unfit(f"18/{transfer}/2", f"block {number} lies beyond the image")
     fields = pack(typed(axdr.UINT32, number), typed(axdr.OCTET_STRING, part))
-    yield from call(link, 18, transfer, _BLOCK, written(fields, f"18/{transfer}/2"))
+    return written(fields, f"18/{transfer}/2")
 
 
 def transfer_image(

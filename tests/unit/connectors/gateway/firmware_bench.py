@@ -11,7 +11,9 @@ from connectors.gateway.addresses import Address
 from connectors.gateway.drivers.dlms import DlmsDriver
 from connectors.gateway.drivers.table import drivers_of
 from connectors.gateway.firmware_deed import LAST, deed_of
+from connectors.gateway.group_sending import Groups
 from connectors.gateway.session import MeterLink
+from connectors.gateway.transfers import Transfers
 from schemas.records import CommandIntent
 from streams.runtime.settings import Firmware
 from tests.unit.connectors.gateway.bench import Bench, registered
@@ -36,12 +38,14 @@ class Cut(Network):
         await asyncio.sleep(0)
         if self.there.away:
             raise ConnectionRefusedError(111, "Connection refused")
-        link = factory()
-        after = self.cut_after.pop(0) if self.cut_after else 1_000_000
-        meter = _AsScripted(self.there, after)
-        wire = Wire(link, cast("Any", meter))
-        self.wires.append(wire)
-        link.connection_made(cast("Any", wire))
+        self.wires.append(wired(factory(), self.there, self.cut_after.pop(0) if self.cut_after else 1_000_000))
+
+
+def wired(link: MeterLink, there: ImageMeter, closes_after: int = 1_000_000) -> Wire:
+    """A connection to a meter, which is closed after so many requests."""
+    wire = Wire(link, cast("Any", _AsScripted(there, closes_after)))
+    link.connection_made(cast("Any", wire))
+    return wire
 
 
 class _AsScripted:
@@ -63,13 +67,23 @@ def a_bench(
     known: dict[str, Any] | None = None, firmware: Firmware | None = None, **settings: Any,
 ) -> tuple[Bench, Desk, Proving]:  # fmt: skip
     meter = registered(**({"vendor": "maker", "model": "m1"} | (known or {})))
-    bench, desk, proving = Bench(meter, network=Cut(there, cut_after), **settings), Desk(shared), Proving()
+    bench = Bench(meter, network=Cut(there, cut_after), **settings)
+    return bench, *bringing(bench, images or FakeImages(), shared, firmware or Firmware())
+
+
+def bringing(
+    bench: Bench, images: FakeImages, shared: Shared | None, firmware: Firmware, groups: Groups | None = None
+) -> tuple[Desk, Proving]:
+    """A worker's bench, for images; what is proven there, and kept."""
+    desk, proving = Desk(shared), Proving()
     desk.intents._books._clock = bench.clock
-    commands = replace(desk.commands, clock=bench.clock, proofs=proving, make=deed_of, images=images or FakeImages())
-    bench.driver = DlmsDriver(replace(bench.driver._tools, images=commands.images))
+    commands = replace(desk.commands, clock=bench.clock, proofs=proving, make=deed_of, images=images)
+    bench.driver = DlmsDriver(replace(bench.driver._tools, images=commands.images, groups=groups))
     bench.worker._commands._commands = commands
-    bench.worker._tools = replace(bench.worker._tools, drivers=drivers_of((bench.driver,)), firmware=firmware or Firmware())
-    return bench, desk, proving
+    drivers = drivers_of((bench.driver,))
+    bench.worker._tools = replace(bench.worker._tools, drivers=drivers, firmware=firmware, groups=groups)
+    bench.worker._transfers = Transfers(firmware, bench.worker.settings.transfer_octets_per_s)
+    return desk, proving
 
 
 async def settle(bench: Bench, seconds: float = 30.0, steps: int = 40) -> None:

@@ -54,7 +54,7 @@ def test_what_may_be_said() -> None:
 WRONG = {
     "misspelt": ({"windoes": "1"}, "knows no parameter 'windoes'; did you mean windows?"),
     "unknown": ({"zzz": "1"}, "knows no parameter 'zzz'; remove it"),
-    "broadcast": ({"broadcast.plc_prime": "yes"}, "brings each meter its own: remove it"),
+    "broadcast": ({"broadcast.plc_prime": "yes"}, "segment's setting (firmware.groups), not the campaign's: remove it"),
     "no digest": ({"image": "AB" * 32}, "parameter image is"),
     "no image": ({"image": ""}, "the parameter image is missing"),
     "no version": ({"version": " "}, "parameter version is"),

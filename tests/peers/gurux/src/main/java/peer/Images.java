@@ -3,6 +3,7 @@ package peer;
 import gurux.dlms.GXServerReply;
 import gurux.dlms.ValueEventArgs;
 import gurux.dlms.enums.AccessMode;
+import gurux.dlms.enums.Conformance;
 import gurux.dlms.enums.DataType;
 import gurux.dlms.objects.GXDLMSAssociationLogicalName;
 import gurux.dlms.objects.GXDLMSClock;
@@ -13,23 +14,34 @@ import java.io.DataInputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.lang.reflect.Field;
+import java.net.DatagramPacket;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.MulticastSocket;
+import java.net.NetworkInterface;
 import java.net.ServerSocket;
 import java.net.Socket;
+import java.nio.ByteBuffer;
 import java.security.MessageDigest;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import javax.crypto.Cipher;
+import javax.crypto.spec.GCMParameterSpec;
+import javax.crypto.spec.SecretKeySpec;
 
 /**
  * A meter of gurux.dlms that takes firmware, on TCP with the wrapper; it ends with its input.
  *
  * <p>Initiation, blocks, their bitmap and the first one missing are gurux' own; what a method of the standard does beyond (to verify,
  * to activate, to restart) is written here, as gurux leaves it to whoever has the meter. Arguments: octets of a block; each how many
- * blocks one is lost the first time it comes, 0 for none; milliseconds that a restart takes. It prints its port; then a line for each
- * initiation, block, verification (SHA-256 and size of what it holds), activation and connection.
+ * blocks one is lost the first time it comes, 0 for none; milliseconds that a restart takes; and, where it hears a group, the group's
+ * address and port, its broadcast key and its authentication key. It prints its port; then a line for each initiation, block, block
+ * that came by the group, verification (SHA-256 and size of what it holds), activation and connection.
  */
 public final class Images {
   private static final GXDLMSImageTransfer IMAGE = new GXDLMSImageTransfer("0.0.44.0.0.255");
@@ -52,6 +64,13 @@ public final class Images {
     VERSION.setValue("1.4".getBytes());
     VERSION.setDataType(2, DataType.OCTET_STRING);
     ServerSocket listener = Base.port();
+    if (args.length > 3) {
+      Ear ear = new Ear(HexFormat.of().parseHex(args[5]), HexFormat.of().parseHex(args[6]));
+      MulticastSocket group = new MulticastSocket(new InetSocketAddress(args[3], Integer.parseInt(args[4])));
+      NetworkInterface here = NetworkInterface.getByInetAddress(InetAddress.getLoopbackAddress());
+      group.joinGroup(new InetSocketAddress(args[3], 0), here);
+      Base.beside(() -> hear(group, ear));
+    }
     System.out.println(listener.getLocalPort());
     Base.beside(() -> listen(listener));
     Base.untilInputEnds();
@@ -74,9 +93,26 @@ public final class Images {
     }
   }
 
+  /** What is said to the group is never answered, whatever becomes of it. */
+  private static void hear(MulticastSocket group, Ear ear) {
+    byte[] room = new byte[65_535];
+    while (true) {
+      try {
+        DatagramPacket said = new DatagramPacket(room, room.length);
+        group.receive(said);
+        byte[] frame = ear.opened(Arrays.copyOf(room, said.getLength()));
+        synchronized (IMAGE) {
+          ear.handleRequest(new GXServerReply(frame));
+        }
+      } catch (Exception error) {
+        System.out.println("refused " + error.getMessage());
+      }
+    }
+  }
+
   private static void serve(Socket line) {
     try (line) {
-      Server meter = new Server();
+      Server meter = new Server("block ");
       DataInputStream in = new DataInputStream(line.getInputStream());
       OutputStream out = line.getOutputStream();
       while (true) {
@@ -125,9 +161,12 @@ public final class Images {
   }
 
   /** One association. */
-  private static final class Server extends Base {
-    Server() {
+  private static class Server extends Base {
+    private final String word;
+
+    Server(String word) {
       super(true, AccessMode.READ_WRITE);
+      this.word = word;
       setMaxReceivePDUSize(1200);
       getItems().add(new GXDLMSAssociationLogicalName());
       getItems().add(new GXDLMSClock());
@@ -170,7 +209,7 @@ public final class Images {
             arg.setHandled(true); // it says that it has it
             System.out.println("lost " + number);
           } else {
-            System.out.println("block " + number);
+            System.out.println(word + number);
           }
         } else if (arg.getIndex() == 3) {
           IMAGE.setImageTransferStatus(ImageTransferStatus.IMAGE_VERIFICATION_INITIATED);
@@ -186,6 +225,53 @@ public final class Images {
               "activated " + HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(all)) + " " + all.length);
         }
       }
+    }
+  }
+
+  /**
+   * The pre-established association in which a group is spoken to. gurux' server refuses whatever is under a broadcast key, so that is
+   * taken off here, by the cipher of the JDK; the request in it is gurux' own affair.
+   */
+  private static final class Ear extends Server {
+    private final byte[] broadcast;
+    private final byte[] authentication;
+
+    Ear(byte[] broadcast, byte[] authentication) {
+      super("group ");
+      this.broadcast = broadcast;
+      this.authentication = authentication;
+      getSettings().setConnected(2);
+      getSettings().getNegotiatedConformance().add(Conformance.ACTION);
+    }
+
+    /** A wrapper with the request in clear, of one with general-glo-ciphering: title, length, security control, counter, text, tag. */
+    byte[] opened(byte[] frame) throws Exception {
+      ByteBuffer in = ByteBuffer.wrap(frame, 8, frame.length - 8);
+      if ((in.get() & 0xFF) != 0xDB || in.get() != 8) {
+        throw new IllegalArgumentException("no general-glo-ciphering");
+      }
+      byte[] nonce = new byte[12];
+      in.get(nonce, 0, 8);
+      int length = in.get() & 0xFF;
+      for (int more = length > 0x80 ? length & 0x7F : 0; more > 0; more--) {
+        in.get();
+      }
+      byte control = in.get();
+      if (control != 0x70) {
+        throw new IllegalArgumentException("security control " + control);
+      }
+      in.get(nonce, 8, 4);
+      Cipher cipher = Cipher.getInstance("AES/GCM/NoPadding");
+      cipher.init(Cipher.DECRYPT_MODE, new SecretKeySpec(broadcast, "AES"), new GCMParameterSpec(96, nonce));
+      cipher.updateAAD(new byte[] {control});
+      cipher.updateAAD(authentication);
+      byte[] plain = cipher.doFinal(frame, in.position(), in.remaining());
+      return ByteBuffer.allocate(8 + plain.length).put(frame, 0, 6).putShort((short) plain.length).put(plain).array();
+    }
+
+    @Override
+    protected boolean isTarget(int server, int client) {
+      return server == 127 && client == 102;
     }
   }
 }
