@@ -87,9 +87,9 @@ class Tap:
     def of(self, kind: type[R]) -> list[R]:
         return [record for _, record in self.seen if isinstance(record, kind)]
 
-    def until(self, enough: Callable[[], bool], what: str) -> None:
+    def until(self, enough: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
         """Look until it is enough; a test that waits in vain says what it has."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + patience_s
         while not enough():
             assert time.monotonic() < end, f"{what} did not come; seen: {[record for _, record in self.seen][-5:]}"
             self.look()
@@ -135,9 +135,13 @@ class GatewayProcess:
         FileKeyStore.open(self.home / "keys.json", MASTER).put_many(keys)
 
     def skip_old_jobs(self) -> None:
-        """Commit the present ends for the group."""
-        consumer = new_consumer(Kafka(bootstrap=self.cluster.kafka, group_suffix=self.suffix), "hes-gateway")
-        consumer.commit(offsets=_ends(consumer, ("hes.jobs.urgent", "hes.jobs.bulk")), asynchronous=False)
+        """Begin with the jobs that come from now on."""
+        self.skip_old("hes-gateway", "hes.jobs.urgent", "hes.jobs.bulk")
+
+    def skip_old(self, group: str, *topics: str) -> None:
+        """Commit the present ends of topics for a group."""
+        consumer = new_consumer(Kafka(bootstrap=self.cluster.kafka, group_suffix=self.suffix), group)
+        consumer.commit(offsets=_ends(consumer, topics), asynchronous=False)
         consumer.close()
 
     def start(self) -> None:

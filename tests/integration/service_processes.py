@@ -47,6 +47,15 @@ class ServiceProcess(GatewayProcess):
         os.kill(self.process.pid, number)
 
 
+class FollowUpProcess(ServiceProcess):
+    """Begins with what comes from now on: alarms of other tests would use up its budgets."""
+
+    name, ready = "followup", "leading"
+
+    def __post_init__(self) -> None:
+        self.skip_old("hes-followup", "hes.alarms", "hes.readings.registers", "hes.command-acks")
+
+
 class StagedProcess(ServiceProcess):
     """A service that sends itself a signal at a stage; see `staged`."""
 

@@ -29,14 +29,10 @@ from schemas.records import (
 from schemas.signatures import public_key, verify
 from streams.runtime.tracing import REPLAY
 from tests.integration.gateway_bench import Cluster, Tap, open_cluster
-from tests.integration.service_processes import ServiceProcess, stopped_at_the_end
+from tests.integration.service_processes import FollowUpProcess, stopped_at_the_end
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 JOBS, COMMANDS, EVENTS = "hes.jobs.urgent", "hes.commands", "hes.events.urgent"
-
-
-class FollowUpProcess(ServiceProcess):
-    name, ready = "followup", "leading"
 
 
 @pytest.fixture(scope="module")

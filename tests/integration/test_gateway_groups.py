@@ -37,6 +37,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 RUN = uuid.uuid4().hex[:6]
 TOGETHER, SLOW = f"together-{RUN}", f"slow-{RUN}"
+PATIENCE_S = 150.0
+"""A room alone may wait for a minute."""
 TITLE = bytes.fromhex("4845530000000001")
 GROUPED, ALONE, IDLE, HALTED = range(10), 10, 11, range(12, 15)
 """Simulated meters, by what is done with them."""
@@ -85,7 +87,7 @@ def scene(kafka: str, registry_url: str, tmp_path_factory: pytest.TempPathFactor
 
 
 def settings_of(desk: Desk, home: Path, port: int) -> dict[str, str]:
-    address = {"address": f"udp://{ADDRESS}:{port}", "interface": LOOPBACK, "gap_s": 2}
+    address = {"address": f"udp://{ADDRESS}:{port}", "interface": LOOPBACK, "gap_s": 4}
     groups = {
         TOGETHER: address | {"meters": len(GROUPED) + 1, "gather_s": 60, "rounds": 1},
         SLOW: address | {"meters": len(HALTED), "gather_s": 60},
@@ -105,7 +107,7 @@ def results(tap: Tap, meters: list[str], outcome: Outcome) -> dict[str, JobResul
     def found() -> dict[str, JobResult]:
         return {one.meter_id: one for one in tap.of(JobResult) if one.meter_id in meters and one.outcome is outcome}
 
-    tap.until(lambda: found().keys() == set(meters), f"{outcome} of {len(meters)} meters")
+    tap.until(lambda: found().keys() == set(meters), f"{outcome} of {len(meters)} meters", PATIENCE_S)
     return found()
 
 
