@@ -138,10 +138,13 @@ class GatewayProcess:
         """Begin with the jobs that come from now on."""
         self.skip_old("hes-gateway", "hes.jobs.urgent", "hes.jobs.bulk")
 
-    def skip_old(self, group: str, *topics: str) -> None:
-        """Commit the present ends of topics for a group."""
+    def skip_old(self, group: str, *topics: str, said: str | None = None) -> None:
+        """Commit the present ends of topics for a group, and with them what it keeps there."""
         consumer = new_consumer(Kafka(bootstrap=self.cluster.kafka, group_suffix=self.suffix), group)
-        consumer.commit(offsets=_ends(consumer, topics), asynchronous=False)
+        ends = _ends(consumer, topics)
+        if said is not None:
+            ends = [TopicPartition(end.topic, end.partition, end.offset, said) for end in ends]
+        consumer.commit(offsets=ends, asynchronous=False)
         consumer.close()
 
     def start(self) -> None:

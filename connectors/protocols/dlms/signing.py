@@ -101,10 +101,15 @@ def point(key: PublicKey) -> bytes:
 
 
 def sign(key: PrivateKey, data: bytes) -> bytes:
-    """The signature r || s over `data`, with the hash of the key's suite."""
+    """The signature r || s over `data`, with the hash of the key's suite. Neither begins with a zero octet: meters by
+    gurux take such a one for malformed, and refuse one association in 128.
+    """
     suite = suite_of(key)
-    r, s = utils.decode_dss_signature(key.sign(data, ec.ECDSA(suite.hash)))
-    return r.to_bytes(suite.half, "big") + s.to_bytes(suite.half, "big")
+    while True:
+        numbers = utils.decode_dss_signature(key.sign(data, ec.ECDSA(suite.hash)))
+        r, s = (number.to_bytes(suite.half, "big") for number in numbers)
+        if r[0] and s[0]:
+            return r + s
 
 
 def verify(key: PublicKey, data: bytes, signature: bytes) -> bool:

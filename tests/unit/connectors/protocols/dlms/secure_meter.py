@@ -43,10 +43,21 @@ def _dedicated(tag: int) -> bool:
 
 def _user_information(aarq: bytes) -> bytes:
     """What the client initiates with: the octet string in the last field, BE. Titles and challenges may hold a BE, too."""
-    at = 2 if aarq[1] < 0x80 else 2 + (aarq[1] & 0x7F)
+    at, _ = _content(aarq, 0)
     while aarq[at] != 0xBE:
-        at += 2 + aarq[at + 1]
-    return aarq[at + 4 :]
+        at = sum(_content(aarq, at))
+    inner, _ = _content(aarq, at)
+    start, size = _content(aarq, inner)
+    return aarq[start : start + size]
+
+
+def _content(octets: bytes, at: int) -> tuple[int, int]:
+    """Where the content of the BER element at `at` begins, and how many octets it has."""
+    size = octets[at + 1]
+    if size < 0x80:
+        return at + 2, size
+    end = at + 2 + (size & 0x7F)
+    return end, int.from_bytes(octets[at + 2 : end], "big")
 
 
 class CurvePair:

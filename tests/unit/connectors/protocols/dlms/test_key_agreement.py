@@ -182,3 +182,10 @@ def test_no_point_and_no_key() -> None:
             private_key(bad, 1)
     with pytest.raises(CipherError, match="different suites"):
         agree(private_key(AGREEMENT_CLIENT, 1), public_key(P384_POINT, 2), CLIENT, SERVER)
+
+
+def test_no_signature_begins_with_a_zero_octet_which_some_meters_refuse() -> None:
+    key = private_key(bytes(31) + b"\7", 1)
+    signatures = [sign(key, b"%d" % number) for number in range(2_000)]  # some fifteen would
+    assert all(signature[0] and signature[32] for signature in signatures)
+    assert all(verify(key.public_key(), b"%d" % number, each) for number, each in enumerate(signatures[:50]))
