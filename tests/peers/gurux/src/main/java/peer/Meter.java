@@ -49,6 +49,7 @@ public final class Meter {
   private Meter() {}
 
   public static void main(String[] args) throws Exception {
+    FullSignatures.install();
     KeyPairGenerator generator = KeyPairGenerator.getInstance("EC");
     generator.initialize(new ECGenParameterSpec("secp256r1"));
     StringBuilder ready = new StringBuilder();
