@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class ServiceProcess(GatewayProcess):
         os.kill(self.process.pid, number)
 
 
+@dataclass
 class FollowUpProcess(ServiceProcess):
     """Begins with what comes from now on, and what follows alarms of other tests, a quarter of an hour later, does not use
     up its budget. With a policy file of the test, or the standard one.

@@ -48,8 +48,6 @@ def test_reads_are_done_alone_and_beside_scheduled_ones_and_each_stage_is_told(p
     assert processes >= {"CPU: gateway", "CPU: split", "CPU: commands", "CPU: kafka", "CPU: meters", "CPU: bench"}
 
 
-# Not beside other tests on one Kafka: follow-up answers its thousands of alarms for minutes.
-@pytest.mark.long
 def test_last_gasps_on_sockets_are_all_told_once_while_readings_flow(place: tuple[Settings, Home]) -> None:
     name = str(uuid.uuid4().int % 1_000)  # outages of a run before are still remembered where the stack is the tests' own
     options = Storm(

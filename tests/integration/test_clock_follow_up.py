@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -44,6 +44,7 @@ QUARTER_S = 900
 SYSTEM = "hes-followup"
 
 
+@dataclass
 class SplitProcess(ServiceProcess):
     """Begins with what comes from now on: alarms of other tests would use up follow-up's budgets."""
 
