@@ -9,6 +9,7 @@ What is forged, replayed or out of turn is refused as a meter would: the associa
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass, field
 from hmac import compare_digest
 
@@ -43,7 +44,8 @@ class LoadMeter:
     """Where it takes firmware."""
     block: int = 0
     """Octets of a block where long answers come in blocks, 0 where at once."""
-    counter: int = 0
+    counter: int = field(default_factory=lambda: time.time_ns() // 1_000_000 % 2**31)
+    """Of what it seals. It begins beyond that of the same meter in a fleet before: a meter keeps its own."""
     released: int = 0
     engine: AESGCM = field(init=False, repr=False)
 

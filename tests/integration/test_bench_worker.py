@@ -59,7 +59,7 @@ def test_jobs_end_on_kafka_with_what_the_meters_hold(
 def test_jdlms_reads_the_same_fleet_in_the_same_run(place: tuple[Settings, Home], said: list[str]) -> None:
     with peer_or_skip():
         ours, theirs = rows_of(worker.run_on(*place, worker.Options(20, 20, "gmac", 20, "jdlms"), said.append))
-    assert (ours["failed"], ours["wrong"], theirs["failed"]) == (0, 0, 0), said
+    assert (ours["failed"], ours["wrong"], theirs["failed"]) == (0, 0, 0), "\n".join(said)
     assert ours["times_jdlms_per_cpu_s"] == pytest.approx(theirs["cpu_ms_a_job"] / ours["cpu_ms_a_job"], rel=0.02)
 
 
