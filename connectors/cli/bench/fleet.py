@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from connectors.cli.bench.children import child, first_line
 from connectors.cli.bench.measure import cpu_of
 from connectors.cli.failure import CommandError
 
@@ -105,15 +105,12 @@ def _process(
 ) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "connectors.simulator.load", "--truth", str(truth), "--meters", str(meters)]
     command += ["--first", str(first), "--block", str(block), "--hold", str(hold_s), "--image-block", str(image_block)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:  # noqa: S603 - no shell, and no word of it comes from outside
-        try:
-            yield process
-        finally:
-            process.terminate()
+    with child(command) as process:
+        yield process
 
 
 def _ready(process: subprocess.Popen[str]) -> dict[str, Any]:
-    line = process.stdout.readline() if process.stdout else ""
+    line = first_line(process)
     if not line.startswith("{"):
         raise CommandError("the bench's fleet did not start; its own words are above")
     said: dict[str, Any] = json.loads(line)

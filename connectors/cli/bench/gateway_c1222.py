@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
+from connectors.cli.bench.children import child, first_line
 from connectors.cli.bench.fleet_reader import LeanLink, Tally, Visit, read_all
 from connectors.cli.failure import CommandError
 from connectors.protocols.c12.c1222_framing import ApduStream, Framed
@@ -199,11 +199,8 @@ def _fleet(meters: int, mode: Mode, say: Callable[[str], None]) -> Iterator[Path
         truth = Path(folder) / "truth.txt"
         command = [sys.executable, "-m", "connectors.simulator.c12.load", "--truth", str(truth), "--meters", str(meters)]
         command += ["--mode", mode.name]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - no shell, and no word of it comes from outside
-            try:
-                line = process.stdout.readline() if process.stdout else ""
-                if not line.startswith("{") or not json.loads(line).get("ready"):
-                    raise CommandError("the bench's fleet did not start; its own words are above")
-                yield truth
-            finally:
-                process.terminate()
+        with child(command) as process:
+            line = first_line(process)
+            if not line.startswith("{") or not json.loads(line).get("ready"):
+                raise CommandError("the bench's fleet did not start; its own words are above")
+            yield truth

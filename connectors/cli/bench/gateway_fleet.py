@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from connectors.cli.bench.children import finish
 from connectors.cli.bench.fleet import running_fleet
 from connectors.cli.bench.java_peers import PEERS, build, command
 from connectors.cli.failure import CommandError
@@ -85,7 +85,7 @@ def jdlms(truth: Path, auth: str, concurrency: int, warm: int, sessions: int, sa
     folder = build("jdlms", say)
     say(f"jDLMS {_version()}: {warm:,} sessions to warm up, then {sessions:,}")
     line = [*command(folder, "peer.Reader", *_JVM), str(truth), auth, *map(str, (concurrency, warm, sessions))]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, and no word of it comes from outside: the peer that was just built
+    done = finish(line)
     if done.returncode or not done.stdout.startswith("{"):
         raise CommandError(f"the jDLMS reader failed: {done.stderr.strip()[-300:] or done.stdout.strip()[-300:]}")
     found: dict[str, Any] = json.loads(done.stdout)

@@ -6,10 +6,10 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from connectors.cli.bench.children import finish
 from connectors.cli.failure import CommandError
 from connectors.local.home import Home
 
@@ -47,7 +47,7 @@ def build(peer: str, say: Callable[[str], None] = lambda _: None) -> Path:
 
 def _build(peer: str, sources: Path, folder: Path) -> None:
     command = ["mvn", "-q", "-B", f"-Dpeer.build={folder}", "compiler:compile", "dependency:copy-dependencies"]
-    done = subprocess.run(command, cwd=sources, capture_output=True, text=True, timeout=300, check=False)  # noqa: S603 - no shell, and no word of it comes from outside
+    done = finish(command, 300, sources)
     said = done.stdout + done.stderr
     if done.returncode and any(word in said for word in _LOST):
         raise AbsentError(f"Maven cannot reach its repository, and {peer} is not in the local one")

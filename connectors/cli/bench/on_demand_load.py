@@ -7,17 +7,17 @@ So the rate is the schedule's and not this process's, and Kafka has batches as i
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from connectors.cli import context
+from connectors.cli.bench.children import child, first_line
 from connectors.cli.bench.measure import cpu_of
 from connectors.cli.bench.worker_rig import DAY, JOBS
 from connectors.cli.failure import CommandError
@@ -52,30 +52,20 @@ def load(settings: Settings, rate: int, first: int, meters: int, good_s: float) 
     """
     argv = [sys.executable, "-m", __name__, "--rate", str(rate), "--first", str(first), "--meters", str(meters)]
     argv += ["--deadline", str(round((time.time() + good_s) * 1000))]
-    environ = _environ(settings)
-    # A group of its own: Ctrl-C in the terminal is the bench's to handle.
-    with subprocess.Popen(  # noqa: S603 - no shell, and no word of it comes from outside
-        argv, stdout=subprocess.PIPE, text=True, env=environ, process_group=0
-    ) as process:
+    with child(argv, context.addresses(settings)) as process:
+        if first_line(process).strip() != "ready":
+            raise CommandError("the load's process did not start; its own words are above")
+        running = Load(process)
+        yield running
+        process.send_signal(signal.SIGTERM)
         try:
-            if process.stdout is None or process.stdout.readline().strip() != "ready":
-                raise CommandError("the load's process did not start; its own words are above")
-            running = Load(process)
-            yield running
-            process.send_signal(signal.SIGTERM)
-            try:
-                said = process.communicate(timeout=_GRACE_S)[0].split()
-            except subprocess.TimeoutExpired:
-                said = []
-            if process.returncode or len(said) != 1:
-                raise CommandError("the load could not be kept up; its process's own words are above")
-            running.sent = int(said[0])
-        finally:
+            said = process.communicate(timeout=_GRACE_S)[0].split()
+        except subprocess.TimeoutExpired:
             process.kill()
-
-
-def _environ(settings: Settings) -> Mapping[str, str]:
-    return dict(os.environ) | context.addresses(settings)
+            said = []
+        if process.returncode or len(said) != 1:
+            raise CommandError("the load could not be kept up; its process's own words are above")
+        running.sent = int(said[0])
 
 
 def job_of(number: int, meter_id: str, due_ms: int, deadline_ms: int) -> Job:

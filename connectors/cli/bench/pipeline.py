@@ -10,12 +10,10 @@ Kafka and on disk, the highest lag, and of one meter in so many the time from it
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,6 +24,7 @@ from confluent_kafka.admin import AdminClient
 
 from connectors.cli import context
 from connectors.cli.bench import pipeline_day, pipeline_push, pushes
+from connectors.cli.bench.children import Lines, child, followed
 from connectors.cli.bench.measure import cpu_of
 from connectors.cli.bench.split import SOURCE, TARGET, count
 from connectors.cli.bench.stack import bench_stack, service
@@ -95,11 +94,9 @@ class _Meters:
     marks: dict[str, int] = field(default_factory=dict)
     """When a meter's frames were taken, milliseconds."""
 
-    def read(self) -> None:
-        """Follow what it prints, on a thread."""
-        assert self.running.stdout  # noqa: S101 - a pipe
-        for text in self.running.stdout:
-            line = json.loads(text)
+    def read(self, lines: Lines) -> None:
+        """Follow what it prints."""
+        for line in lines:
             if "mark" in line:
                 self.marks[line["mark"]] = line["at"]
             else:
@@ -165,10 +162,10 @@ class _Run:
             held.enter_context(service(name, self._settings, self._home, {"HES_LOG__LEVEL": "warning"}))
             for name in _SERVICES
         ]
-        for child in children:
-            assert child.running  # noqa: S101 - just started
-            pids[child.name] = child.running.pid
-            self._until_ready(child)
+        for each in children:
+            assert each.running  # noqa: S101 - just started
+            pids[each.name] = each.running.pid
+            self._until_ready(each)
         for name, running in load_state(self._home).processes.items():
             if name != "registry":
                 pids["clickhouse-server" if name == "clickhouse" else name] = running.pid
@@ -193,20 +190,11 @@ class _Run:
         elif not options.frames:
             arguments.append("--no-frames")
         arguments += ["--meters", str(options.meters), "--mark", str(max(1, options.meters // _MARKS))]
-        environ = context.addresses(self._settings)
-        command = process.Command([sys.executable, "-m", module, *arguments], environ)
-        with subprocess.Popen(  # noqa: S603 - no shell, and no word of it comes from outside
-            command.argv, env=command.full_environ(), stdout=subprocess.PIPE, text=True, start_new_session=True
-        ) as running:
+        with child([sys.executable, "-m", module, *arguments], context.addresses(self._settings)) as running:
             pids[name], begun[name] = running.pid, 0.0
             meters = _Meters(running)
-            reader = threading.Thread(target=meters.read, daemon=True)
-            reader.start()
-            try:
+            with followed(running, meters.read):
                 yield meters
-            finally:
-                running.terminate()
-                reader.join()
 
     def _gateway(self, held: ExitStack, pids: dict[str, int], begun: dict[str, float]) -> int:
         """A gateway that knows the meters; its port."""

@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.cli import context
 from connectors.cli.bench import split_by_peers
+from connectors.cli.bench.children import finish
 from connectors.cli.topics import read_topic
 from connectors.local.home import Home
 from schemas.records import IntervalReadings
@@ -114,13 +115,7 @@ def _make(folder: Path, python: Path, say: Say) -> str:
         return f"no environment can be made in {folder}: {error}"
     pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input", "--no-deps"]
     try:
-        done = subprocess.run(  # noqa: S603 - no shell, and no word of it comes from outside
-            [*pip, "--only-binary=:all:", "--retries=1", *REQUIRED],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_FETCH_S,
-        )
+        done = finish([*pip, "--only-binary=:all:", "--retries=1", *REQUIRED], _FETCH_S)
     except subprocess.TimeoutExpired:
         return f"pip did not come to an end within {_FETCH_S:.0f} s"
     if not done.returncode:
@@ -136,7 +131,7 @@ def _run(
     schema_id = context.codec(settings).id_of(IntervalReadings)
     argv = [str(python), split_by_peers.__file__, peer, settings.kafka.bootstrap, *topics, str(records), str(schema_id)]
     try:
-        ended = subprocess.run(argv, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)  # noqa: S603 - no shell, and no word of it comes from outside
+        ended = finish(argv, _PATIENCE_S)
     except subprocess.TimeoutExpired:
         say(f"{peer} is left out: it did not come to its end within {_PATIENCE_S:.0f} s")
         return None

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from connectors.cli.bench import pushes, storm_fleet
+from connectors.cli.bench.children import Lines, child, followed
 from connectors.cli.bench.fleet import files_limit
 from connectors.cli.bench.storm_figures import Told, at_share
 from connectors.cli.bench.storm_load import STEP_S, Beside, Gasp, Options
@@ -27,7 +27,6 @@ from connectors.cli.shipment import Row
 from connectors.cli.topics import Span, decoded, read_topic
 from connectors.gateway.keystore import MeterKeys
 from connectors.local.home import Home
-from connectors.local.process import Command
 from schemas.records import Alarm
 from streams.runtime.settings import Settings
 
@@ -47,11 +46,9 @@ class Meters:
     told: dict[str, int] = field(default_factory=dict)
     ready: threading.Event = field(default_factory=threading.Event)
 
-    def read(self) -> None:
-        """Follow what it prints, on a thread."""
-        assert self.running.stdout  # noqa: S101 - a pipe
-        for text in self.running.stdout:
-            line: dict[str, Any] = json.loads(text)
+    def read(self, lines: Lines) -> None:
+        """Follow what it prints."""
+        for line in lines:
             self.sent.update(line.pop("sent", ()))
             self.told = line
             self.ready.set()
@@ -118,25 +115,12 @@ def _playing(options: Options, port: int) -> Iterator[Meters]:
     arguments = ["--port", str(port), "--connections", str(options.connections if options.source == "sockets" else 0)]
     given = {"--each": options.each, "--readings": options.beside_readings, "--ciphered": options.ciphered}
     arguments += [name for name, wanted in given.items() if wanted]
-    command = Command([sys.executable, "-m", storm_fleet.__name__, *arguments], {})
-    with subprocess.Popen(  # noqa: S603 - no shell, and no word of it comes from outside
-        command.argv,
-        env=command.full_environ(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as running:
+    with child([sys.executable, "-m", storm_fleet.__name__, *arguments], orders=True) as running:
         meters = Meters(running)
-        reader = threading.Thread(target=meters.read, daemon=True)
-        reader.start()
-        try:
+        with followed(running, meters.read):
             if not meters.ready.wait(_PATIENCE_S) or running.poll() is not None:
                 raise CommandError("the meters' process does not get ready; its own words are above")
             yield meters
-        finally:
-            running.terminate()
-            reader.join()
 
 
 def send(sockets: Sockets, look: Callable[[float], None], gasps: Sequence[Gasp], beside: Beside) -> list[float]:
