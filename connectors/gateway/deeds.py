@@ -176,11 +176,9 @@ class Deed:
             await self._claim()
         began = commands.clock.monotonic()
         book = await commands.intents.book(self._partition)
-        if book.get(self.action) is not None:
-            raise unavailable("another worker had the command meanwhile")
         intent = replace(self._blank(before), at=commands.clock.now_ms())
         try:
-            self.intent = await commands.intents.write(book, intent)
+            self.intent = await commands.intents.write(book, intent, None)
         except FencedError as error:
             raise unavailable(str(error)) from error
         self._sent_by = began + LONGEST_S
@@ -193,7 +191,9 @@ class Deed:
         if meter is None or self.intent is None:
             raise RuntimeError("a command is sent without an intent")
         self._known = True
-        if commands.clock.monotonic() > self._sent_by or not commands.intents.owns(self._partition):
+        # By both clocks: a machine that sleeps may stop the one, and the other may be set back.
+        slept = commands.clock.now_ms() - (self.intent.at or 0) > LONGEST_S * 1_000
+        if slept or commands.clock.monotonic() > self._sent_by or not commands.intents.owns(self._partition):
             raise JobError("command-too-late", "this worker was held up, or replaced, before it sent it: nothing was sent")
         commands.proofs.proven(self._job, meter, commands.clock.now_ms())
         self._known = False
@@ -204,18 +204,19 @@ class Deed:
 
     async def settle(self, outcome: Outcome, code: str, detail: str, before: str, after: str) -> CommandIntent | None:
         """Have Kafka keep how it ended; what counts in the end, which is another's word where another was first. None where
-        nothing is kept, since nothing was proven. Raises `FencedError`, `JobError` "intent-unavailable".
+        nothing is kept, since nothing was proven. Raises `FencedError`, and `JobError` "intent-unavailable", also as long as
+        another record of the command may have been sent.
         """
         if self.intent is None and self._proven is None and code not in _PASSING:
             return None
         commands = self._commands
         book = await commands.intents.book(self._partition)
-        there = book.get(self.action)
+        there = book.get(self.action) or self.intent
         if there is not None and there.outcome is not Outcome.UNKNOWN:
             return there
         ours = self.intent or self._blank(before)
         ended = replace(ours, outcome=outcome, code=code, detail=detail, after=after, settled_at=commands.clock.now_ms())
-        self.intent = ended = await commands.intents.write(book, ended)
+        self.intent = ended = await commands.intents.write(book, ended, self.intent)
         return ended
 
     def tireless(self, now_ms: int) -> bool:  # noqa: ARG002 - firmware's deed has a use for it

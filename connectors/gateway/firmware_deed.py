@@ -199,7 +199,8 @@ class FirmwareDeed(Deed):
             return
         now = self._commands.clock.now_ms()
         ended = replace(intent, code=SETTLED, outcome=outcome, after=after, settled_at=now)
-        await self._commands.intents.write(await self._commands.intents.book(self._partition), ended)
+        book = await self._commands.intents.book(self._partition)
+        await self._commands.intents.write(book, ended, book.get(self.action))
         self.intent = ended
 
     def _prove(self, meter: Meter) -> Proven:
@@ -212,7 +213,7 @@ class FirmwareDeed(Deed):
         book = await self._commands.intents.book(self._partition)
         intent = replace(self._blank(before), code=code, detail=image, at=self._commands.clock.now_ms())
         try:
-            await self._commands.intents.write(book, intent)
+            await self._commands.intents.write(book, intent, book.get(self.action))
         except FencedError as error:
             raise unavailable(str(error)) from error
         self.intent = intent

@@ -17,6 +17,11 @@ from schemas.records import CommandIntent
 from streams.runtime.service import Runtime
 
 TOPIC = "hes.intents"
+_KEPT_MS = 8 * 86_400_000
+"""How long an intent is kept after its request is over: a job stands on its topic for seven days, and whoever reads it again
+must know what came of it; a day more, since clocks differ.
+"""
+_FORGET_EVERY_S = 3_600
 
 
 class IntentLedger:
@@ -26,9 +31,11 @@ class IntentLedger:
         self._runtime = runtime
         self._bad = bad
         self._topic = FencedTopic(runtime, TOPIC, "intents")
+        self._forget_at: dict[int, float] = {}
+        """When to look again for what can be forgotten, by partition."""
 
     def open(self, partition: int) -> Opened:
-        """See `intents.Ledger`. What proves nothing any more is forgotten on the way."""
+        """See `intents.Ledger`. What nobody can ask for any more is forgotten on the way, and when something is written."""
         intents: dict[Action, CommandIntent] = {}
 
         def note(message: Message) -> None:
@@ -38,19 +45,34 @@ class IntentLedger:
                 intents.pop(_action_of(message.key() or b""), None)
 
         writer = self._topic.open(partition, note)
-        now = self._runtime.clock.now_ms()
-        old = {action: intent for action, intent in intents.items() if now >= intent.expires}
-        if old:
-            self._topic.write(writer, [(_key(action), None) for action in old])
-        return Opened(partition, {action: intents[action] for action in intents if action not in old}, writer)
+        opened = Opened(partition, intents, writer)
+        self._forget_at[partition] = 0.0
+        if old := self._old(opened):
+            self._write(opened, (), old)
+        return opened
 
     def write(self, opened: Opened, intents: Sequence[CommandIntent]) -> None:
         """See `intents.Ledger`."""
-        self._topic.write(opened.writer, [(_key((item.meter_id, item.digest)), item) for item in intents])
+        self._write(opened, intents, self._old(opened))
 
     def close(self, opened: Opened) -> None:
         """See `intents.Ledger`."""
         self._topic.close(opened.writer)
+
+    def _old(self, opened: Opened) -> list[Action]:
+        """What can be forgotten; looked for now and then."""
+        clock = self._runtime.clock
+        if clock.monotonic() < self._forget_at.get(opened.partition, 0.0):
+            return []
+        self._forget_at[opened.partition] = clock.monotonic() + _FORGET_EVERY_S
+        before = clock.now_ms() - _KEPT_MS
+        return [action for action, intent in opened.intents.items() if intent.expires <= before]
+
+    def _write(self, opened: Opened, intents: Sequence[CommandIntent], old: Sequence[Action]) -> None:
+        new: list[tuple[str, CommandIntent | None]] = [(_key((item.meter_id, item.digest)), item) for item in intents]
+        self._topic.write(opened.writer, [*((_key(action), None) for action in old), *new])
+        for action in old:
+            del opened.intents[action]
 
     def _read(self, message: Message) -> CommandIntent | None:
         try:

@@ -95,14 +95,18 @@ class Intents:
         """The book of a partition, opened once for all who want it. Raises `JobError` "intent-unavailable"."""
         return await self._books.get(partition)
 
-    async def write(self, book: Book, intent: CommandIntent) -> CommandIntent:
-        """Have Kafka keep it, and then the book; the intent as it is kept, of long texts the first octets. Raises
-        `FencedError` where the partition is another worker's, `JobError` "intent-unavailable" where nobody can tell whether
+    async def write(self, book: Book, intent: CommandIntent, after: CommandIntent | None) -> CommandIntent:
+        """Have Kafka keep it, and then the book; the intent as it is kept, of long texts the first octets. `after` is what
+        the writer knows of the action. Raises `FencedError` where the partition is another worker's, `JobError`
+        "intent-unavailable" where another record of a jobs topic has the action meanwhile, where nobody can tell whether
         Kafka has it, and, not to be tried again, where Kafka takes none of this size.
         """
         async with book.lock:
             if book.closed:
                 raise FencedError(f"partition {book.opened.partition} was let go")
+            there = book.get((intent.meter_id, intent.digest))
+            if there is not None and (after is None or after.record != there.record):
+                raise unavailable(f"record {there.record} has the command, and what came of it is not known yet")
             try:
                 kept = await self._kept(book, intent)
             except FencedError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
 import structlog
@@ -66,6 +67,8 @@ class Books:
         ends: dict[str, Any] = {"enable.partition.eof": True, "isolation.level": "read_committed", "fetch.wait.max.ms": 20}
         # librdkafka wants a group's name also where no group is joined.
         self._reader = new_consumer(kafka, f"{runtime.group}-ledger", **ends)
+        self._hidden = False
+        """Whether what was read to its end last has more, which a transaction hides that has not ended."""
         try:
             with translated():
                 self._producer.init_transactions(_PATIENCE_S)
@@ -101,7 +104,8 @@ class Books:
 
     def all(self, topic: str, start: int = OFFSET_BEGINNING) -> Iterator[Message]:
         """Everything on a topic of one partition, up to its present end. One topic after the other."""
-        self._reader.assign([TopicPartition(topic, 0, start)])
+        part = TopicPartition(topic, 0, start)
+        self._reader.assign([part])
         heard = self._runtime.clock.monotonic()
         while True:
             self._runtime.health.progress()
@@ -116,6 +120,8 @@ class Books:
                 if error is None:
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the constant's public name
+                    high = self._reader.get_watermark_offsets(part, cached=True)[1]
+                    self._hidden = high > (message.offset() or 0)
                     return
                 elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise FatalError(f"there is no topic {topic}; run `hes topology apply`")
@@ -126,19 +132,25 @@ class Books:
         """Where the service's audit chain ends: where the books say, if hes.audit has that entry; without books, its last
         sound entry.
 
-        `FatalError` where hes.audit does not have what the books say: it was truncated, or made anew.
+        `FatalError` where hes.audit does not have what the books say: it was truncated, or made anew. `TemporaryError` where
+        that cannot be told yet, since another service's transaction hides the end.
         """
         with translated():
-            low, high = self._reader.get_watermark_offsets(TopicPartition(AUDIT, 0), _PATIENCE_S)
-        start = high
-        while start > low:
-            end, start = start, max(low, start - _LOOK_BACK)
+            low, start = self._reader.get_watermark_offsets(TopicPartition(AUDIT, 0), _PATIENCE_S)
+        end: int | None = None
+        while end is None or end > low:
+            start = max(low, start - _LOOK_BACK)
             entries = [self._decoded(message) for message in self._span(AUDIT, start, end)]
+            if self._hidden and not known.sequence:
+                break
             for entry in reversed(entries):
                 if not isinstance(entry, AuditEntry) or entry.chain != self._chain or entry_hash(entry) != entry.hash:
                     continue
                 if not known.sequence or link_of(entry) == known:
                     return link_of(entry)
+            end = start
+        if self._hidden:
+            raise TemporaryError(f"the end of {AUDIT} stands behind a transaction of another service that has not ended")
         if known.sequence:
             raise FatalError(
                 f"{AUDIT} does not hold entry {known.sequence}, which the books name as the last: "
@@ -152,8 +164,9 @@ class Books:
             return signed(self._runtime.codec, record, self._runtime.settings.environment, signer)
         return self._runtime.codec.encode(record)
 
-    def _span(self, topic: str, start: int, end: int) -> list[Message]:
-        return [message for message in self.all(topic, start) if (message.offset() or 0) < end]
+    def _span(self, topic: str, start: int, end: int | None) -> list[Message]:
+        messages = self.all(topic, start)
+        return list(messages if end is None else takewhile(lambda message: (message.offset() or 0) < end, messages))
 
     def _decoded(self, message: Message) -> Record | None:
         try:

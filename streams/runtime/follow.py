@@ -55,8 +55,8 @@ class Follower:
 
     @property
     def caught_up(self) -> bool:
-        """Whether all that was on the topic when the follower started has been handed on."""
-        return self._caught_up.is_set()
+        """Whether all that was on the topic when the follower started has been handed on, and it still follows."""
+        return self._caught_up.is_set() and self._failed is None
 
     def start(self) -> None:
         """Begin to read."""

@@ -64,8 +64,9 @@ class Transactions:
         self._log = structlog.get_logger("transactions")
 
     def write(self, records: Iterable[Out]) -> None:
-        """All of it or nothing; returns when Kafka has it. `TooLargeError` where a record, or its letter, is too large:
-        nothing is open then. KafkaException and `DeliveryError` of what else went wrong leave the transaction open.
+        """All of it or nothing; returns when Kafka has it. `TooLargeError` where a record, or its letter, is too large, and
+        what encoding raises: nothing is open then. KafkaException and `DeliveryError` of what else went wrong leave the
+        transaction open.
         """
         outs = list(records)
         alone: set[str] = set()
@@ -88,6 +89,7 @@ class Transactions:
         """Write all of it. Where that was undone since the broker found records too large: which, and its words. What the
         broker took is added to `taken`.
         """
+        made = [self._outgoing(out) for out in outs]  # what cannot be encoded leaves no transaction open
         failed: dict[int, KafkaError] = {}
         halted = False
 
@@ -102,7 +104,7 @@ class Transactions:
             for at, out in enumerate(outs):
                 if out.topic in alone:
                     self._producer.flush(_PATIENCE_S)
-                halted = not self._produce(out, partial(delivered, at))
+                halted = not self._produce(out, made[at], partial(delivered, at))
                 if out.topic in alone:
                     self._producer.flush(_PATIENCE_S)
                 if failed or halted:
@@ -129,9 +131,9 @@ class Transactions:
             metrics.RECORDS_OUT.labels(topic).inc(count)
         return set(), None
 
-    def _produce(self, out: Out, delivered: Callable[[KafkaError | None, Message], None]) -> bool:
+    def _produce(self, out: Out, made: Outgoing, delivered: Callable[[KafkaError | None, Message], None]) -> bool:
         """False where the transaction has failed already, by a record before: its commit says why."""
-        topic, key, value, headers = self._outgoing(out)
+        topic, key, value, headers = made
         until = self._runtime.clock.monotonic() + _PATIENCE_S
         while True:
             try:
@@ -145,7 +147,8 @@ class Transactions:
                     return False
                 if not too_large(error.args[0]):
                     raise
-                return self._produce(self._in_place_of(out, error.args[0]), delivered)
+                letter = self._in_place_of(out, error.args[0])
+                return self._produce(letter, self._outgoing(letter), delivered)
             else:
                 self._producer.poll(0)
                 return True

@@ -11,7 +11,7 @@ from streams.runtime.authority.chain import Break, walk
 from streams.runtime.settings import Settings
 from tests.integration.commands_rig import Rig
 from tests.integration.gateway_bench import Cluster, GatewayProcess
-from tests.integration.relay_meters import PEOPLE, Desk, RelayMeter, now_ms, registered
+from tests.integration.relay_meters import Desk, RelayMeter, now_ms, registered
 from tests.integration.service_processes import StagedProcess
 
 S = CommandState
@@ -30,9 +30,7 @@ class Scene:
         self, cluster: Cluster, home: Path, settings: dict[str, str] | None = None, keys: dict[str, MeterKeys] | None = None
     ) -> None:
         self.cluster, self.home = cluster, home
-        self.desk = Desk(cluster, f"env-{uuid.uuid4().hex[:6]}")
-        for name, roles in PEOPLE.items():
-            self.desk.hire(name, roles)
+        self.desk = Desk.staffed(cluster, f"env-{uuid.uuid4().hex[:6]}")
         self.rig = Rig(Settings(kafka={"bootstrap": cluster.kafka}, registry={"url": cluster.registry}))
         self.gateway = GatewayProcess(cluster, home, self.desk.settings | (settings or {}))
         self.gateway.keys(keys or {})

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from schemas.records import FirmwareManifest, Job, MeterState, Operation, Priority, Protocol
@@ -25,6 +26,15 @@ TEMPLATES = {"quick.yaml": "extends: generic\npull: {restart_s: 2, back_s: 60}\n
 """Meters that are back at once."""
 _PART = 65_536
 _PATIENCE_S = 60.0
+
+
+def templates_in(home: Path) -> str:
+    """A folder with them."""
+    folder = home / "templates"
+    folder.mkdir(exist_ok=True)
+    for name, text in TEMPLATES.items():
+        (folder / name).write_text(text)
+    return str(folder)
 
 
 @dataclass

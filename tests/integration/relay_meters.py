@@ -126,6 +126,14 @@ class Desk:
         private = ROOT if by == "root" else key(by)
         return signed(self.codec, record, environment or self.environment, private)
 
+    @classmethod
+    def staffed(cls, cluster: Cluster, environment: str) -> Desk:
+        """With all of `PEOPLE`."""
+        desk = cls(cluster, environment)
+        for name, roles in PEOPLE.items():
+            desk.hire(name, roles)
+        return desk
+
     def hire(self, name: str, roles: tuple[str, ...], **fields: Any) -> None:
         now = now_ms()
         whole = {"valid_from": now - DAY, "valid_to": now + DAY, "version": 1} | fields

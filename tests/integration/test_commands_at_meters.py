@@ -15,7 +15,7 @@ from streams.runtime.authority.chain import Break, walk
 from streams.runtime.settings import Settings
 from tests.integration.commands_rig import ENVIRONMENT, Rig
 from tests.integration.gateway_bench import Cluster, GatewayProcess, open_cluster
-from tests.integration.relay_meters import PEOPLE, Desk, RelayMeter, registered
+from tests.integration.relay_meters import Desk, RelayMeter, registered
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("jvm"), pytest.mark.timeout(300)]
 S = CommandState
@@ -32,9 +32,7 @@ class Scene:
 
     def __init__(self, settings: Settings, home: Path) -> None:
         self.cluster: Cluster = open_cluster(settings.kafka.bootstrap, settings.registry.url)
-        self.desk = Desk(self.cluster, "test")
-        for name, roles in PEOPLE.items():
-            self.desk.hire(name, roles)
+        self.desk = Desk.staffed(self.cluster, "test")
         self.rig = Rig(settings)
         self.meter = RelayMeter()
         self.cluster.put_meters([registered("m1", self.meter)])

@@ -11,7 +11,7 @@ import pytest
 from schemas.records import Operation, Outcome
 from streams.runtime.authority import policy_file
 from tests.integration.gateway_bench import Cluster, GatewayProcess, open_cluster
-from tests.integration.relay_meters import PEOPLE, Desk, Street, now_ms
+from tests.integration.relay_meters import Desk, Street, now_ms
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -29,9 +29,7 @@ def test_over_the_cap_no_relay_is_opened_and_supply_is_brought_back_all_the_same
     workers: int, cluster: Cluster, tmp_path: Path
 ) -> None:
     """Workers under a cap of two a minute, and five commands that are proven in every other way."""
-    desk = Desk(cluster, f"cap-{workers}-{RUN}")
-    for name, roles in PEOPLE.items():
-        desk.hire(name, roles)
+    desk = Desk.staffed(cluster, f"cap-{workers}-{RUN}")
     rules = tmp_path / "policy.yaml"
     rules.write_text(STRICT.read_text().replace("openings-a-minute: 10", "openings-a-minute: 2"))
     settings = desk.settings | {"HES_COMMANDS__POLICY_FILE": str(rules)}

@@ -13,7 +13,7 @@ import pytest
 
 from schemas.records import JobResult, Outcome
 from tests.integration.gateway_bench import Cluster, GatewayProcess, Tap, open_cluster
-from tests.integration.relay_meters import PEOPLE, Desk, RelayMeter, registered
+from tests.integration.relay_meters import Desk, RelayMeter, registered
 from tests.integration.staged_gateway import INTENDED, SENT, SETTLED, STAGES
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
@@ -29,10 +29,7 @@ def cluster(kafka: str, registry_url: str) -> Cluster:
 
 @pytest.fixture(scope="module")
 def desk(cluster: Cluster) -> Desk:
-    desk = Desk(cluster, f"env-{RUN}")
-    for name, roles in PEOPLE.items():
-        desk.hire(name, roles)
-    return desk
+    return Desk.staffed(cluster, f"env-{RUN}")
 
 
 class Case:

@@ -14,7 +14,7 @@ import pytest
 from connectors.gateway.relay import partition_of
 from schemas.records import CommandIntent, ControlKind, Job, Operation, Outcome, Target
 from tests.integration.gateway_bench import Cluster, GatewayProcess, open_cluster
-from tests.integration.relay_meters import DAY, MINUTE, PEOPLE, Desk, Street, now_ms
+from tests.integration.relay_meters import DAY, MINUTE, Desk, Street, now_ms
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -29,9 +29,7 @@ def cluster(kafka: str, registry_url: str) -> Cluster:
 
 @pytest.fixture(scope="module")
 def desk(cluster: Cluster) -> Desk:
-    desk = Desk(cluster, f"env-{RUN}")
-    for name, roles in PEOPLE.items():
-        desk.hire(name, roles)
+    desk = Desk.staffed(cluster, f"env-{RUN}")
     desk.hire("gone", ("meter-operator",))
     desk.hire("gone", ("meter-operator",), version=2, revoked=True)
     desk.hire("past", ("meter-operator",), valid_from=now_ms() - 2 * DAY, valid_to=now_ms() - DAY)

@@ -16,7 +16,6 @@ from schemas.signatures import digest
 from tests.integration.firmware_rig import (
     NEW,
     OLD,
-    TEMPLATES,
     BadLine,
     GuruxImages,
     campaign,
@@ -24,9 +23,10 @@ from tests.integration.firmware_rig import (
     image_of,
     put_image,
     takes_images,
+    templates_in,
 )
 from tests.integration.gateway_bench import Cluster, GatewayProcess, Tap, open_cluster
-from tests.integration.relay_meters import PEOPLE, Desk, now_ms
+from tests.integration.relay_meters import Desk, now_ms
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -40,10 +40,7 @@ def cluster(kafka: str, registry_url: str) -> Cluster:
 
 @pytest.fixture(scope="module")
 def desk(cluster: Cluster) -> Desk:
-    desk = Desk(cluster, f"env-{RUN}")
-    for name, roles in PEOPLE.items():
-        desk.hire(name, roles)
-    return desk
+    return Desk.staffed(cluster, f"env-{RUN}")
 
 
 @pytest.fixture
@@ -54,11 +51,8 @@ def meter() -> Iterator[GuruxImages]:
 
 def settings_of(desk: Desk, folder: Path) -> dict[str, str]:
     """A gateway's, with templates of their own in a folder."""
-    for name, text in TEMPLATES.items():
-        (folder / "templates" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "templates" / name).write_text(text)
     return desk.settings | {
-        "HES_GATEWAY__TEMPLATES_DIR": str(folder / "templates"),
+        "HES_GATEWAY__TEMPLATES_DIR": templates_in(folder),
         "HES_GATEWAY__RETRY_FIRST_S": "0.2",
         "HES_KAFKA__INSTANCE_ID": "same",
     }

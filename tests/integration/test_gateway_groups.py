@@ -18,20 +18,11 @@ from connectors.protocols.dlms.broadcast import block_to_all, group_keys, protec
 from connectors.protocols.dlms.framing.wrapper import pack
 from connectors.protocols.dlms.objects.image_transfer import IMAGE, Image
 from schemas.records import CampaignStop, CounterReservation, JobResult, Meter, Network, Outcome
-from tests.integration.firmware_rig import (
-    NEW,
-    TEMPLATES,
-    GuruxImages,
-    campaign,
-    gurux_images,
-    image_of,
-    put_image,
-    takes_images,
-)
+from tests.integration import firmware_rig
 from tests.integration.gateway_bench import GatewayProcess, Tap, open_cluster
 from tests.integration.group_rig import ADDRESS, AK, BLOCK, KEY, LOOPBACK, Overheard, Street, metric, multicast_port, street
 from tests.integration.java_peer import free_port
-from tests.integration.relay_meters import PEOPLE, Desk, now_ms
+from tests.integration.relay_meters import Desk, now_ms
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -49,14 +40,14 @@ class Scene:
     desk: Desk
     gateway: GatewayProcess
     street: Street
-    gurux: GuruxImages
+    gurux: firmware_rig.GuruxImages
     air: Overheard
     port: int
     health: int
 
     def registered(self, number: int, segment: str, **fields: Any) -> Meter:
         given = {"segment": segment, "network": Network.ETHERNET, "key_ref": f"g{number}-{RUN}"} | fields
-        return takes_images(f"g{number}-{RUN}", self.street.fleet.ports[number], **given)
+        return firmware_rig.takes_images(f"g{number}-{RUN}", self.street.fleet.ports[number], **given)
 
     def blocks(self, to: str) -> float:
         return metric(self.health, "hes_gateway_group_blocks_total", f'{{to="{to}"}}')
@@ -64,20 +55,15 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(kafka: str, registry_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    desk = Desk(open_cluster(kafka, registry_url), f"env-{RUN}")
-    for name, roles in PEOPLE.items():
-        desk.hire(name, roles)
+    desk = Desk.staffed(open_cluster(kafka, registry_url), f"env-{RUN}")
     home, port, health = tmp_path_factory.mktemp("groups"), multicast_port(), free_port()
-    (home / "templates" / "quick.yaml").parent.mkdir()
-    for name, text in TEMPLATES.items():
-        (home / "templates" / name).write_text(text)
     gateway = GatewayProcess(desk.cluster, home, settings_of(desk, home, port) | {"HES_HEALTH__PORT": str(health)})
     held = MeterKeys(ak=AK, broadcast=KEY)
     gateway.keys({f"g{number}-{RUN}": held for number in (*GROUPED, IDLE, *HALTED)} | {f"gurux-{RUN}": held})
     gateway.skip_old_jobs()
     with (
         street(home / "fleet", 15, port, loses=0.1) as fleet,
-        gurux_images(BLOCK, group=(ADDRESS, port, KEY.hex(), AK.hex())) as gurux,
+        firmware_rig.gurux_images(BLOCK, group=(ADDRESS, port, KEY.hex(), AK.hex())) as gurux,
     ):
         air = Overheard(port)
         gateway.start()
@@ -94,7 +80,7 @@ def settings_of(desk: Desk, home: Path, port: int) -> dict[str, str]:
     }
     band = {"bits_s": 40_000, "meter_bits_s": 10_000, "share": 1, "concurrent": 10, "reading": 0}
     return desk.settings | {
-        "HES_GATEWAY__TEMPLATES_DIR": str(home / "templates"),
+        "HES_GATEWAY__TEMPLATES_DIR": firmware_rig.templates_in(home),
         "HES_GATEWAY__RETRY_FIRST_S": "0.2",
         "HES_FIRMWARE__GROUPS": json.dumps(groups),
         "HES_FIRMWARE__SEGMENTS": json.dumps({SLOW: band}),
@@ -119,9 +105,9 @@ def wait(enough: Callable[[], bool], what: str) -> None:
 
 
 def test_an_image_goes_to_the_group_once_and_each_meter_gets_what_it_missed(scene: Scene) -> None:
-    data, desk = image_of(20_000), scene.desk
+    data, desk = firmware_rig.image_of(20_000), scene.desk
     count, sha256 = -(-len(data) // BLOCK), hashlib.sha256(data).hexdigest()
-    theirs = takes_images(
+    theirs = firmware_rig.takes_images(
         f"gurux-{RUN}", scene.gurux.port, segment=TOGETHER, network=Network.ETHERNET, key_ref=f"gurux-{RUN}"
     )
     meters = [scene.registered(number, TOGETHER) for number in GROUPED]
@@ -130,12 +116,14 @@ def test_an_image_goes_to_the_group_once_and_each_meter_gets_what_it_missed(scen
     tap = Tap(desk.cluster, "hes.events.urgent", "hes.counters")
     try:
         names = [meter.id for meter in meters]
-        desk.cluster.put_jobs(campaign(desk, put_image(desk, data), names))
+        desk.cluster.put_jobs(firmware_rig.campaign(desk, firmware_rig.put_image(desk, data), names))
         ended = results(tap, names, Outcome.DONE)
         tap.until(lambda: any(one.meter_id.startswith("group/") for one in tap.of(CounterReservation)), "counters")
     finally:
         tap.close()
-    assert {name: (result.after, result.rows) for name, result in ended.items()} == dict.fromkeys(names, (NEW, count))
+    assert {name: (result.after, result.rows) for name, result in ended.items()} == dict.fromkeys(
+        names, (firmware_rig.NEW, count)
+    )
     assert {scene.street.image(number).sha256 for number in (*GROUPED, ALONE)} == {sha256}
     assert scene.gurux.said("activated") == [[sha256, str(len(data))]]
     assert scene.gurux.said("refused") == []
@@ -160,7 +148,7 @@ def test_an_image_goes_to_the_group_once_and_each_meter_gets_what_it_missed(scen
 def test_what_was_recorded_or_forged_changes_nothing(scene: Scene) -> None:
     recorded, image, ear = list(scene.air.take()), scene.street.image(IDLE), scene.street.ear(IDLE)
     assert recorded
-    data = image_of(len(recorded) * BLOCK)
+    data = firmware_rig.image_of(len(recorded) * BLOCK)
     assert scene.street.do(lambda: image.invoke(1, b"FW-6.6", len(data))) == 0
     forged = Image(b"FW-6.6", data)
     for number, datagram in enumerate(recorded):
@@ -174,14 +162,14 @@ def test_what_was_recorded_or_forged_changes_nothing(scene: Scene) -> None:
 
 
 def test_a_halt_stops_the_sending(scene: Scene) -> None:
-    data, desk = image_of(100_000), scene.desk  # which takes half a minute in this segment
+    data, desk = firmware_rig.image_of(100_000), scene.desk  # which takes half a minute in this segment
     count = -(-len(data) // BLOCK)
     meters = [scene.registered(number, SLOW) for number in HALTED]
     names, sent = [meter.id for meter in meters], scene.blocks("all")
     desk.cluster.put_meters(meters)
     tap = Tap(desk.cluster, "hes.events.urgent")
     try:
-        jobs = campaign(desk, put_image(desk, data), names)
+        jobs = firmware_rig.campaign(desk, firmware_rig.put_image(desk, data), names)
         desk.cluster.put_jobs(jobs)
         wait(lambda: scene.blocks("all") >= sent + 10, "blocks")
         stop = CampaignStop(jobs[0].caused_by, now_ms(), code="campaign-halted", environment=desk.environment)

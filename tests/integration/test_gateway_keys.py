@@ -31,7 +31,7 @@ from tests.integration import gurux_peer
 from tests.integration.gateway_bench import MASTER, Cluster, GatewayProcess, Tap, open_cluster
 from tests.integration.gurux_peer import TITLE, Peer
 from tests.integration.java_peer import jdlms
-from tests.integration.relay_meters import PEOPLE, Desk
+from tests.integration.relay_meters import Desk
 from tests.integration.staged_keys import INTENDED, SENT, STAGES
 from tests.integration.test_dlms_suites import OURS, access, works
 
@@ -58,10 +58,7 @@ def cluster(kafka: str, registry_url: str) -> Cluster:
 
 @pytest.fixture(scope="module")
 def desk(cluster: Cluster) -> Desk:
-    desk = Desk(cluster, f"env-{RUN}")
-    for name, roles in PEOPLE.items():
-        desk.hire(name, roles)
-    return desk
+    return Desk.staffed(cluster, f"env-{RUN}")
 
 
 class Street:

@@ -62,4 +62,6 @@ def verify_job(around: Around, job: Job, place: Place, now_ms: int) -> Proven | 
         other = [name for name in _SAME if getattr(job, name) != getattr(found.request, name)]
         if other or job.caused_by != found.request.id:
             return Refusal("job-other", f"job {job.id} differs from its request in {', '.join(other) or 'caused_by'}")
+        if (found.request.not_before or 0) > now_ms + around.policy.skew_ms:
+            return Refusal("job-other", f"job {job.id} comes before the time that its request names (not_before)")
     return found

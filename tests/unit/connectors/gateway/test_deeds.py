@@ -208,6 +208,8 @@ def test_a_worker_that_was_replaced_can_write_no_intent_nor_an_outcome() -> None
     [
         pytest.param(lambda _desk: None, "", id="nothing"),
         pytest.param(lambda desk: desk.clock.advance(3), "command-too-late", id="held-up"),
+        pytest.param(lambda desk: setattr(desk.clock, "_now_ms", NOW + 2_001), "command-too-late", id="asleep"),
+        pytest.param(lambda desk: setattr(desk.clock, "_monotonic", 2.1), "command-too-late", id="wall-clock-set-back"),
         pytest.param(lambda desk: setattr(desk, "owned", False), "command-too-late", id="replaced"),
         pytest.param(
             lambda desk: setattr(desk.proofs, "around", world(policy(), control(ControlKind.FREEZE, "carol"))),

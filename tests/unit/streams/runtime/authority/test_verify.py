@@ -246,6 +246,18 @@ def test_a_job_at_the_gateway_is_refused(given: Job, code: str) -> None:
     assert found.code == code
 
 
+@pytest.mark.parametrize(
+    ("begins_in", "refused"),
+    [(-MINUTE, False), (MINUTE, False), (MINUTE + 1, True), (6 * HOUR, True)],
+    ids=["begun", "as-clocks-may-differ", "too-early", "hours-too-early"],
+)
+def test_a_job_before_the_time_of_its_request_is_refused(begins_in: int, refused: bool) -> None:
+    value = asks(not_before=NOW + begins_in)
+    found = verify_job(world(), job(value, (decides(value),)), meter("m1"), NOW)
+    assert isinstance(found, Refusal if refused else Proven)
+    assert not isinstance(found, Refusal) or (found.code, "not_before" in found.detail) == ("job-other", True)
+
+
 RELEASED = sign(GOOD, "service")
 RELEASES: dict[str, tuple[bytes, str]] = {
     "as it was written": (RELEASED, ""),
