@@ -30,6 +30,7 @@ from schemas.topology import Topic, Topology
 from streams.runtime.errors import TemporaryError
 
 TIMEOUT_S = 30.0
+_JOBS = "hes.jobs."
 SETTLE_S = 15.0
 """How long a broker may take to show what the controller has already done."""
 
@@ -122,9 +123,9 @@ def apply(
 ) -> list[Change]:
     """Make topics and schemas as topology.yaml and this release state them; what was changed, empty where nothing had to be.
 
-    Topics are created, get more partitions (never fewer) and other settings; the number of replicas of a topic that exists
-    stays. `ApplyError` before anything is changed where a finding must be mended by hand; `TemporaryError` and
-    `RegistryError` as in `check`.
+    Topics are created, get more partitions (never fewer, and none where keys must stay in theirs) and other settings; the
+    number of replicas of a topic that exists stays. `ApplyError` before anything is changed where a finding must be mended
+    by hand; `TemporaryError` and `RegistryError` as in `check`.
     """
     findings = check(topology, admin, registry, replication)
     by_hand = [finding.detail for finding in findings if finding.remedy == "by-hand"]
@@ -190,10 +191,15 @@ def _compare(topic: Topic, actual: _Actual | None) -> list[Finding]:
         return [Finding("topic-missing", name, f"{name} does not exist", "apply")]
     findings = []
     if actual.partitions < topic.partitions:
-        detail = (
-            f"{name} has {actual.partitions} partitions, wanted {topic.partitions}; adding them moves keys: drain it first"
-        )
-        findings.append(Finding("topic-partitions-few", name, detail, "apply"))
+        detail = f"{name} has {actual.partitions} partitions, wanted {topic.partitions}; adding them moves keys: "
+        if keys_stay(topic):
+            mend = (
+                f"away from what is kept of them. Leave {actual.partitions} in topology.yaml, or stop all services, copy "
+                "its records to a new topic and put that in its place (hes.jobs.*, hes.counters and hes.intents together)"
+            )
+            findings.append(Finding("topic-partitions-few", name, detail + mend, "by-hand"))
+        else:
+            findings.append(Finding("topic-partitions-few", name, detail + "drain it first", "apply"))
     elif actual.partitions > topic.partitions:
         detail = f"{name} has {actual.partitions} partitions, wanted {topic.partitions}; Kafka takes none away: "
         mend = "raise topology.yaml to as many, or make the topic anew"
@@ -209,6 +215,13 @@ def _compare(topic: Topic, actual: _Actual | None) -> list[Finding]:
         )
         findings.append(Finding("topic-config", name, f"{name}: {detail}", "apply"))
     return findings
+
+
+def keys_stay(topic: Topic) -> bool:
+    """Whether its keys must stay in their partitions: compaction would keep an older record of a moved one in the old place,
+    and who has a meter's jobs would not find its counters and intents, and begin to use counters again under the same key.
+    """
+    return "compact" in topic.configs.get("cleanup.policy", "") or topic.name.startswith(_JOBS)
 
 
 def _differences(topic: Topic, actual: _Actual) -> dict[str, str]:

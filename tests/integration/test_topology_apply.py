@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.schema_registry import Schema
 
-from connectors.cli.topology_ops import ApplyError, apply, check
+from connectors.cli.topology_ops import ApplyError, apply, check, keys_stay
 from schemas import registry as registry_module
 from schemas.records import RECORDS
 from schemas.registry import COMPATIBILITY, RemoteRegistry, avsc, subject
@@ -91,6 +91,21 @@ def test_partitions_are_never_taken_away(admin: AdminClient) -> None:
     with pytest.raises(ApplyError, match=r"nothing was applied: .* has 4 partitions, wanted 3"):
         apply(fewer, admin, None)
     assert codes(topology, admin) == [], "nor is anything else altered"
+
+
+def test_a_compacted_topic_gets_no_more_partitions(admin: AdminClient) -> None:
+    topology = one_topic(2, cleanup_policy="compact")
+    apply(topology, admin, None)
+    more = changed(topology, partitions=4)
+    assert codes(more, admin) == [("topic-partitions-few", "by-hand")]
+    with pytest.raises(ApplyError, match=r"has 2 partitions, wanted 4; adding them moves keys: .*hes\.counters"):
+        apply(more, admin, None)
+    assert codes(topology, admin) == []
+
+
+@pytest.mark.parametrize("name", ["hes.jobs.urgent", "hes.jobs.bulk", "hes.counters", "hes.intents"])
+def test_where_a_meters_jobs_are_its_counters_are(name: str) -> None:
+    assert keys_stay(load().topics[name])
 
 
 def test_more_replicas_than_brokers(admin: AdminClient) -> None:
