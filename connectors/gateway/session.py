@@ -33,7 +33,10 @@ Then = Callable[[Any, Exception | None], None]
 SELDOM_S = 0.5
 """How often a visit is looked at that waits for nothing in particular."""
 _SPILL = 262_144
-_HANGS_UP = "it may serve one client at a time, or break long answers off: try later, or ask for less at once"
+_HANGS_UP = (
+    "it may serve one client at a time, or break long answers off: try later, or ask for less at once; "
+    "a DLMS meter that ends so on several attributes and not on one needs no-lists in its template's quirks"
+)
 _OUT, _IN = Direction.TO_METER, Direction.FROM_METER
 
 

@@ -54,7 +54,9 @@ def probe(
     gbt: Annotated[
         int | None, typer.Option(min=0, max=63, help="general block transfer: blocks at a time; 0: not proposed")
     ] = None,
-    challenge: Annotated[int | None, typer.Option(min=8, max=64, help="octets of our challenge; some take 16")] = None,
+    challenge: Annotated[
+        int | None, typer.Option(min=8, max=64, help="octets of our challenge; default 16, ECDSA 32")
+    ] = None,
     system_title: Annotated[
         str, typer.Option(help="the client's, 16 hex digits; default: one made up for this session")
     ] = "",

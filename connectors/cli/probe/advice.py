@@ -13,7 +13,7 @@ _REFUSALS = (
     ("authentication-failure", "check the password letter by letter, or that --ek and --ak are this meter's"),
     (
         "application-context-name",
-        "--security both with --ek and --ak for a meter that ciphers, else --security none; or --short-names",
+        "--security both with --ek and --ak for a meter that ciphers, or none; or --short-names, --logical-names",
     ),
     ("AP-title-not-recognized", "--system-title as the meter has it for this client"),
 )
@@ -54,6 +54,10 @@ def on_opening(error: DlmsError, target: Target, access: Access, heard: bytes, *
         (heard[:1] == b"\x7e" and not hdlc, "it answers in HDLC frames: add --hdlc"),
         (heard[:2] == b"\0\1" and hdlc, "it answers with the wrapper: leave out --hdlc"),
         (error.code == "link-timeout" and not heard, _silence(target, hdlc=hdlc)),
+        (
+            error.code == "link-timeout" and hdlc,
+            "it answers from another address: --trace shows which, for --server, --physical and --address-octets",
+        ),
         (error.code == "frame-garbage", f"what came began with {began}: check host and port, or try --hdlc"),
         (hung_up and hdlc and not heard, "it hangs up on HDLC: try --wrapper, or another --client or --physical"),
         (hung_up, _HANGS_UP + (_ON_KEYS if access.counted else "")),

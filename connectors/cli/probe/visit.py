@@ -26,6 +26,7 @@ _PARTING_S = 3.0
 _REOPENINGS = 3
 _LOST = ("link-timeout", "link-refused", "link-state", "peer-closed", "cipher-counter")
 """Codes after which a session is no use any more, beside those of framing."""
+_LISTS = Conformance.MULTIPLE_REFERENCES
 _COUNTERS = ("0.0.43.1.0.255", "0.0.43.1.1.255", "0.0.43.1.2.255", "0.0.43.1.3.255")
 
 
@@ -69,6 +70,7 @@ class Visit:
         self._counter: MemoryCounter | None = None
         self._names: ShortNames | None = None
         self._openings = 0
+        self._lists = True
 
     def __enter__(self) -> Visit:
         return self
@@ -88,22 +90,29 @@ class Visit:
     def attempt(self, what: str, tried: str, session: Callable[[Associated], Session[T]]) -> T | None:
         """What a session returns; None where it failed, which is reported.
 
-        The next attempt opens the association again where this one lost it.
+        The next attempt opens the association again where this one lost it. A meter that hangs up on a list of attributes
+        is asked once more, for each alone.
         """
         now = self._associated()
         assert now.link is not None  # noqa: S101 - `_associated` sees to it
         self._report.doing(what)
+        granted = _LISTS in now.link.conformance
         try:
             return now.run(session(now.link))
         except DlmsError as error:
-            self._report.failed(what, tried, error, advice(error))
             if now.wire.ended or error.code in _LOST or error.code.startswith("frame-"):
                 self._close()
-            return None
+            if error.code == "peer-closed" and granted and _LISTS not in now.link.conformance:
+                self._lists = False
+                self._report.doing("the meter hung up on a list of attributes: each is asked for alone from now on")
+            else:
+                self._report.failed(what, tried, error, advice(error))
+                return None
         finally:
             self._names = now.link.names
             if now.config.channel is not None and self._counter is not None:
                 self._counter.heard = now.config.channel.heard
+        return self.attempt(what, tried, session)
 
     def _associated(self) -> _Open:
         if self._open is not None and self._open.wire.ended:
@@ -126,6 +135,8 @@ class Visit:
         except DlmsError as error:
             raise self._refused("association", f"AARQ of {self.words}, {plan.access.words}", error) from error
         self._open.link.names = self._names
+        if not self._lists:
+            self._open.link.conformance &= ~_LISTS
         if self._openings == 1:
             self._tell(self._open.link, config)
         return self._open

@@ -8,10 +8,11 @@ from connectors.gateway.drivers.dlms_order import DlmsOrder
 from connectors.gateway.drivers.port import Found
 from connectors.gateway.errors import JobError
 from connectors.protocols.dlms import axdr
+from connectors.protocols.dlms.answers import whole
 from connectors.protocols.dlms.association import Associated
 from connectors.protocols.dlms.client_apdus import Session
 from connectors.protocols.dlms.get import Attribute, get
-from connectors.protocols.dlms.objects.reading import like, typed, whole, written
+from connectors.protocols.dlms.objects.reading import like, typed, written
 from connectors.protocols.dlms.put import put
 from connectors.protocols.dlms.telegram import scalar
 

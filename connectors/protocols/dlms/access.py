@@ -130,11 +130,15 @@ class Access:
         return Association(
             password=self.password if mechanism is None else None,
             conformance=PROPOSED_SHORT_NAMES if short else PROPOSED,
-            hls=None if mechanism is None else Hls(mechanism, self.password, pull.challenge_octets, self.certificate),
+            hls=None if mechanism is None else Hls(mechanism, self.password, self._challenge(mechanism), self.certificate),
             channel=channel,
             short_names=short,
             gbt_window=pull.gbt_window,
         )
+
+    def _challenge(self, mechanism: Mechanism) -> int:
+        """Octets of our challenge. gurux' server in C answers one of 32 with a wrong proof; ECDSA has 32 at least."""
+        return self.pull.challenge_octets or (32 if mechanism is Mechanism.ECDSA else 16)
 
 
 def needs(pull: PullTemplate) -> tuple[str, ...]:

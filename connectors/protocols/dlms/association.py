@@ -126,6 +126,8 @@ class Associated:
     names: ShortNames | None = field(default=None, init=False)
     """The base names, once they are known. Who keeps them by meter type and sets them saves a request."""
     invoke_id: int = field(default=0, init=False)
+    lists_proved: bool = field(default=False, init=False)
+    """Whether what the meter refused in a list was refused alone, too: see `get.get_list`."""
 
     def next_invoke_id(self) -> int:
         """1 to 15, round and round: a late answer to the request before is told from the one to this."""
@@ -145,7 +147,10 @@ _AUTHENTICATION = "check the password, the client address and the authentication
 _DIAGNOSTICS: dict[int, tuple[str, str]] = {
     0: ("null", "compare client address, authentication and conformance with the template"),
     1: ("no-reason-given", "compare client address, authentication and conformance with the template"),
-    2: ("application-context-name-not-supported", "the meter wants short names, ciphering or none: correct the template"),
+    2: (
+        "application-context-name-not-supported",
+        "the meter wants other names (long, short) or ciphering: correct the template",
+    ),
     3: ("calling-AP-title-not-recognized", "the meter wants another system title of the client"),
     11: ("authentication-mechanism-name-not-recognised", "the meter has another authentication for this client address"),
     12: ("authentication-mechanism-name-required", "the meter wants authentication: set it in the template"),

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from connectors.protocols.dlms import axdr, cosem
+from connectors.protocols.dlms.answers import whole
 from connectors.protocols.dlms.association import Associated, Conformance
 from connectors.protocols.dlms.client_apdus import Session
 from connectors.protocols.dlms.errors import DecodeError, PeerError
@@ -63,7 +64,7 @@ def read_clock(
     link: Associated, clock: Attribute = CLOCK, *, deviation_reversed: bool = False
 ) -> Session[cosem.MeterTime | None]:
     """The meter's time; None where it says that it has none (wildcards)."""
-    octets = _whole((yield from get(link, clock)), clock)
+    octets = whole((yield from get(link, clock)), str(clock))
     if not isinstance(octets, bytes):
         raise DecodeError(
             "dlms-time", f"{clock}: a date-time was expected, not {type(octets).__name__}: check the template's clock object"
@@ -94,7 +95,7 @@ def read_registers(
         if isinstance(answer, PeerError):
             readings.append(Reading(attribute, refusal=answer))
             continue
-        value = _whole(answer, attribute)
+        value = whole(answer, str(attribute))
         unit = _scaler_unit_of(attribute)
         scaler_unit = known.get(attribute) or (found.get(unit) if unit else None)
         scaler, symbol = scaler_unit or (None, "")
@@ -110,7 +111,7 @@ def discover(link: Associated, profile: str) -> Session[ProfileShape]:
     answers = yield from get_list(link, (objects, period, sort_method))
     if isinstance(answers[0], PeerError):
         raise answers[0]
-    captured = _capture_objects(_whole(answers[0], objects), objects)
+    captured = _capture_objects(whole(answers[0], str(objects)), objects)
     period_s = 0 if isinstance(answers[1], PeerError) else _integer(answers[1], period)
     order = 1 if isinstance(answers[2], PeerError) else _integer(answers[2], sort_method)
     wanted = [_scaler_unit_of(Attribute(c.class_id, c.obis, c.attribute)) for c in captured]
@@ -196,19 +197,8 @@ def _scaler_unit_of(value: Attribute) -> Attribute | None:
     return None if attribute is None else Attribute(value.class_id, value.obis, attribute)
 
 
-def _whole(data: bytes, attribute: Attribute) -> axdr.Value:
-    """The value in `data`, which must end with it."""
-    try:
-        value, after = axdr.decode(data)
-    except DecodeError as error:
-        raise DecodeError(error.code, f"{attribute}: {error.detail}") from None
-    if after != len(data):
-        raise DecodeError("dlms-axdr", f"{attribute}: {len(data) - after} octets after the value: ask again")
-    return value
-
-
 def _integer(data: bytes, attribute: Attribute) -> int:
-    value = _whole(data, attribute)
+    value = whole(data, str(attribute))
     if not isinstance(value, int):
         raise DecodeError("dlms-axdr", f"{attribute}: a number was expected, not {type(value).__name__}: check the template")
     return int(value)
@@ -218,7 +208,7 @@ def _scaler_unit(answer: bytes | PeerError, attribute: Attribute) -> ScalerUnit 
     """None where the meter refuses it or has none to give."""
     if isinstance(answer, PeerError):
         return None
-    value = _whole(answer, attribute)
+    value = whole(answer, str(attribute))
     if isinstance(value, axdr.Structure) and len(value) == 2:
         scaler, unit = value
         if isinstance(scaler, int) and isinstance(unit, int):

@@ -75,6 +75,11 @@ _ERROR_KINDS: dict[int, tuple[str, tuple[str, ...]]] = {
                      "refused-by-the-VDE-handler")),
 }  # fmt: skip
 
+_SERVICE_MENDS = {
+    "no-dlms-context": "associate first",
+    "service-unsupported": "this client has no such service there: another client, or other names (template: referencing)",
+}
+
 
 def access_refused(result: int, subject: str) -> PeerError:
     """The error for a data-access-result of `subject`, such as "7/1.0.99.1.0.255/2"."""
@@ -109,9 +114,5 @@ def _confirmed_service_error(apdu: bytes, subject: str) -> PeerError:
     service = _CONFIRMED_SERVICES.get(apdu[1], str(apdu[1]))
     kind, names = _ERROR_KINDS.get(apdu[2], (str(apdu[2]), ()))
     name = names[apdu[3]] if apdu[3] < len(names) else str(apdu[3])
-    mend = (
-        "associate first"
-        if name in ("no-dlms-context", "service-unsupported")
-        else "compare client, conformance and PDU size with the template"
-    )
+    mend = _SERVICE_MENDS.get(name, "compare client, conformance and PDU size with the template")
     return PeerError("peer-exception", f"{subject}: confirmed-service-error, {service}: {kind}, {name}: {mend}")

@@ -23,6 +23,7 @@ NORMAL, BLOCK, LIST = 1, 2, 3
 
 _CONFIRMED_HIGH = 0xC0  # of invoke-id-and-priority: service class confirmed, priority high
 _STALE = 3  # answers to an earlier request that are passed over before the meter is given up
+_NO_LISTS = "a meter that does so each time cannot answer lists: add no-lists to the quirks of its template"
 _LIST_LENGTH = 16  # attributes in one request with list; more has been seen to overrun meters
 
 
@@ -145,27 +146,56 @@ def get_list(
 ) -> Session[tuple[bytes | PeerError, ...]]:
     """The A-XDR data of each attribute, or the meter's refusal of it, in as few requests as the meter grants.
 
-    Where it grants no lists, refuses one as a whole or garbles the answer, the attributes are read one by one. A closed
-    connection and a broken long answer are raised.
+    Where it grants no lists, refuses one as a whole or garbles the answer, the attributes are read one by one; likewise
+    where it loses its place in a list at what it refuses. A closed connection and a broken long answer are raised; after
+    the former the link's conformance has no lists any more, for whoever opens the next.
     """
     found: list[bytes | PeerError] = []
     while len(found) < len(attributes):
         some = attributes[len(found) : len(found) + _list_length(link)]
         if len(some) > 1:
             try:
-                found += yield from _get_some(link, some, limits)
-                continue
+                results = yield from _get_some(link, some, limits)
             except (PeerError, DecodeError) as error:
-                if error.code in ("peer-closed", "peer-block"):
+                if error.code == "peer-block":
                     raise
                 link.conformance &= ~Conformance.MULTIPLE_REFERENCES  # it says that it can, and cannot
-        try:
-            found.append((yield from get(link, some[0], limits=limits)))
-        except PeerError as error:
-            if error.code not in ("peer-access", "peer-exception"):
-                raise
-            found.append(error)
+                if error.code == "peer-closed":
+                    raise PeerError(error.code, f"{error.detail}; {_NO_LISTS}", retry=True) from None
+            else:
+                found += yield from _checked(link, some, results, limits)
+                continue
+        found.append((yield from _get_one(link, some[0], limits)))
     return tuple(found)
+
+
+def _checked(
+    link: Associated, asked: Sequence[Attribute], found: list[bytes | PeerError], limits: Limits
+) -> Session[list[bytes | PeerError]]:
+    """The results of a list, as far as they can be believed.
+
+    Servers of gurux in C do not skip the access selector of what they refuse, and take the rest of the list for other
+    objects, which they refuse, too. So where a list ends in refusals, the second of them is asked for alone: once a link
+    where it is refused again, or else the rest is not believed and there are no more lists.
+    """
+    first = next((i for i, value in enumerate(found) if isinstance(value, PeerError)), len(found))
+    if link.lists_proved or first > len(found) - 2 or not all(isinstance(value, PeerError) for value in found[first:]):
+        return found
+    alone = yield from _get_one(link, asked[first + 1], limits)
+    if isinstance(alone, PeerError):
+        link.lists_proved = True
+        return found
+    link.conformance &= ~Conformance.MULTIPLE_REFERENCES
+    return [*found[: first + 1], alone]
+
+
+def _get_one(link: Associated, attribute: Attribute, limits: Limits) -> Session[bytes | PeerError]:
+    try:
+        return (yield from get(link, attribute, limits=limits))
+    except PeerError as error:
+        if error.code not in ("peer-access", "peer-exception"):
+            raise
+        return error
 
 
 def _list_length(link: Associated) -> int:

@@ -182,7 +182,7 @@ class HdlcLink:
         return self._disc()
 
     def _take(self, frame: Frame, now: float, apdus: list[bytes]) -> bytes:
-        if frame.destination != self._client or (frame.source != self._server and not self._any_server):
+        if frame.destination != self._client or not (self._any_server or _same(frame.source, self._server)):
             return b""
         control = frame.control & ~POLL
         if control == hdlc.UI:
@@ -372,6 +372,11 @@ class HdlcLink:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
+
+
+def _same(one: bytes, other: bytes) -> bool:
+    """Whether two addresses are one number: gurux' servers answer with the shortest form, however they were addressed."""
+    return one == other or hdlc.address_value(one) == hdlc.address_value(other)
 
 
 def _without_llc(data: bytes) -> bytes:

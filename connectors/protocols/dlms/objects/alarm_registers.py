@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.protocols.dlms.alarms import AlarmFact, alarm_fact
+from connectors.protocols.dlms.answers import whole
 from connectors.protocols.dlms.association import Associated
 from connectors.protocols.dlms.client_apdus import Session
 from connectors.protocols.dlms.cosem import MeterTime
 from connectors.protocols.dlms.errors import PeerError
 from connectors.protocols.dlms.get import Attribute, get, get_list
-from connectors.protocols.dlms.objects.reading import like, number_of, whole
+from connectors.protocols.dlms.objects.reading import like, number_of
 from connectors.protocols.dlms.put import put
 from connectors.protocols.dlms.template import AlarmTable
 

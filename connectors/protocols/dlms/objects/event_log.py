@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from connectors.protocols.dlms import axdr, cosem
 from connectors.protocols.dlms.alarms import AlarmFact, alarm_fact
+from connectors.protocols.dlms.answers import whole
 from connectors.protocols.dlms.association import Associated, Conformance
 from connectors.protocols.dlms.client import Span, by_range, discover
 from connectors.protocols.dlms.client_apdus import Session
 from connectors.protocols.dlms.cosem import MeterTime
 from connectors.protocols.dlms.errors import DecodeError
 from connectors.protocols.dlms.get import LIMITS, Attribute, Limits, Selection, get
-from connectors.protocols.dlms.objects.reading import whole
 from connectors.protocols.dlms.profile import MAX_ROWS
 from connectors.protocols.dlms.profile_shape import RULES, Column, ProfileShape, Rules
 from connectors.protocols.dlms.telegram import Scalar, scalar

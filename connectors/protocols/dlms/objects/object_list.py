@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from connectors.protocols.dlms import axdr
+from connectors.protocols.dlms.answers import whole
 from connectors.protocols.dlms.association import Associated
 from connectors.protocols.dlms.client_apdus import Session
 from connectors.protocols.dlms.errors import PeerError
 from connectors.protocols.dlms.get import LIMITS, Attribute, Limits
-from connectors.protocols.dlms.objects.reading import integer, items, obis, read, structure, unlike, whole
+from connectors.protocols.dlms.objects.reading import integer, items, obis, read, structure, unlike
 from connectors.protocols.dlms.short_names import ShortNames, read_names, sn_get
 
 CURRENT = Attribute(15, "0.0.40.0.0.255", 2)

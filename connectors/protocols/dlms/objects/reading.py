@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from connectors.protocols.dlms import axdr, cosem
 from connectors.protocols.dlms.action import Method, invoke
+from connectors.protocols.dlms.answers import whole
 from connectors.protocols.dlms.association import Associated
 from connectors.protocols.dlms.axdr_types import FORMATS
 from connectors.protocols.dlms.client_apdus import Session
@@ -88,17 +89,6 @@ def read_fields(link: Associated, class_id: int, obis: str, attributes: Sequence
 def call(link: Associated, class_id: int, obis: str, method: int, parameter: bytes = ZERO) -> Session[bytes | None]:
     """Invoke a method of an object, by default with integer (0)."""
     return (yield from invoke(link, Method(class_id, obis, method), parameter))
-
-
-def whole(data: bytes, subject: str) -> axdr.Value:
-    """The value in `data`, which must end with it."""
-    try:
-        value, after = axdr.decode(data)
-    except DecodeError as error:
-        raise DecodeError(error.code, f"{subject}: {error.detail}") from None
-    if after != len(data):
-        raise DecodeError("dlms-axdr", f"{subject}: {len(data) - after} octets after the value: ask again")
-    return value
 
 
 def unlike(subject: str, expected: str, value: object) -> DecodeError:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -153,11 +154,13 @@ def test_a_session_that_takes_leave_may_find_the_connection_closed() -> None:
     assert bench.ended == [("gone", None)]
 
 
-@pytest.mark.parametrize("session", [echo(2), refused()], ids=["goes-on", "raises"])
+@pytest.mark.parametrize("made", [partial(echo, 2), refused], ids=["goes-on", "raises"])
 @pytest.mark.parametrize("exc", [None, ConnectionResetError(104, "reset")], ids=["closed", "reset"])
-def test_any_other_fails_so_that_it_is_tried_again(session: Generator[bytes, bytes, Any], exc: Exception | None) -> None:
+def test_any_other_fails_so_that_it_is_tried_again(
+    made: Callable[[], Generator[bytes, bytes, Any]], exc: Exception | None
+) -> None:
     bench = Bench()
-    bench.run(echo(2))
+    bench.run(made())
     bench.link.connection_lost(exc)
     ((_, error),) = bench.ended
     assert isinstance(error, JobError)

@@ -155,7 +155,7 @@ TEMPLATE = PullTemplate(
         pytest.param(
             PLAIN,
             {"short_names": True, "gbt": 9, "ciphering": Ciphering.GENERAL_CIPHERING, "key": MessageKey.WRAPPED},
-            (0, "general-ciphering", "wrapped", "sn", 9, 32),
+            (0, "general-ciphering", "wrapped", "sn", 9, 0),
             id="the-command-line-says-yes",
         ),
     ],

@@ -25,6 +25,7 @@ KEYED = access(PullTemplate(), Secrets(ek="00" * 16, ak="11" * 16))
         ("link-timeout", "", UDP, OPEN, b"", False, "UDP loses datagrams"),
         ("frame-garbage", "", TCP, OPEN, b"\x7e\xa0", False, "add --hdlc"),
         ("link-timeout", "", TCP, OPEN, b"\x00\x01\x00", True, "leave out --hdlc"),
+        ("link-timeout", "", TCP, OPEN, b"\x7e\xa0", True, "from another address"),
         ("frame-garbage", "", TCP, OPEN, b"HTTP/1.1", False, "48 54 54 50"),
         ("peer-closed", "", TCP, OPEN, b"", False, "--client 16 is the public one"),
         ("peer-closed", "", TCP, KEYED, b"", False, "wrong keys"),

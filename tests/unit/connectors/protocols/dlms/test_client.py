@@ -87,6 +87,11 @@ def test_clock(meter: Meter) -> None:
         pytest.param("09 0C 07 E6 0B 0C FF 10 36 00 FF FF C4 00", "2022-11-12T16:54:00+01:00", id="octet-string"),
         pytest.param("19 07 E6 0B 0C FF 10 36 00 FF 80 00 FF", "2022-11-12T16:54:00", id="date-time-without-deviation"),
         pytest.param("09 0C FF FF FF FF FF FF FF FF FF 80 00 FF", None, id="unspecified"),
+        pytest.param(
+            "09 0C 07 EA 0B 17 01 17 0F 06 00 00 00 00 09 0F 09 0C 07 EA 0B 17 01 17 0F 06 00 00 00 00 09 0F",
+            "2026-11-23T23:15:06+00:00",
+            id="gurux-in-c-says-it-twice",
+        ),
     ],
 )
 def test_clock_of_other_meters(answer: str, iso: str | None) -> None:
@@ -100,7 +105,7 @@ def test_clock_of_other_meters(answer: str, iso: str | None) -> None:
         pytest.param("06 00 00 00 05", "dlms-time", id="a-number"),
         pytest.param("09 0C 07 E6 0D 0C FF 10 36 00 FF FF C4 00", "dlms-time", id="13th-month"),
         pytest.param("09 0C 07 E6", "dlms-truncated", id="cut-short"),
-        pytest.param("00 00", "dlms-axdr", id="octets-after"),
+        pytest.param("02 01 00 00", "dlms-axdr", id="octets-after-a-structure"),
     ],
 )
 def test_clock_refused(answer: str, code: str) -> None:

@@ -121,7 +121,7 @@ def test_answers_to_earlier_requests_are_passed_over() -> None:
         pytest.param(
             ["0E 05 03 02"],
             "peer-exception",
-            "read: service, service-unsupported: associate first",
+            "read: service, service-unsupported: this client has no such service",
             False,
             id="service-error",
         ),
@@ -223,6 +223,40 @@ def test_list_is_cut_to_what_the_meter_receives() -> None:
 def test_list_of_a_meter_that_closes_is_raised() -> None:
     with pytest.raises(PeerError, match="closed"):
         drive(get_list(link(), (IMPORT, SERIAL)), lambda _: CLOSED)
+
+
+def test_after_it_closed_the_next_association_has_no_lists() -> None:
+    open_link = link()
+    with pytest.raises(PeerError, match="no-lists to the quirks") as raised:
+        drive(get_list(open_link, (IMPORT, SERIAL)), lambda _: CLOSED)
+    assert (raised.value.code, raised.value.retry) == ("peer-closed", True)
+    assert Conformance.MULTIPLE_REFERENCES not in open_link.conformance
+
+
+LOST = tuple(map(Attribute.parse, ("3/1.0.1.8.0.255/2", "3/1.1.21.25.0.255/2", "1/0.0.42.0.0.255/2")))
+
+
+def test_a_meter_that_loses_its_place_in_a_list() -> None:
+    """gurux' server in C: what it does not know in a list makes it refuse the rest, too."""
+    name = "09 10 47 52 58 30 30 30 30 30 30 30 31 32 33 34 35 36"
+    open_link = link()
+    requests, exchange = asked("C4 03 C1 03 01 04 01 04 01 04", "C4 01 C2 00 06 00 00 00 05", f"C4 01 C3 00 {name}")
+    refused, value, named = drive(get_list(open_link, LOST), exchange)
+    assert isinstance(refused, PeerError)
+    assert (value, named) == (bytes.fromhex("06 00 00 00 05"), bytes.fromhex(name))
+    assert [request[:5] for request in requests] == ["C0 03", "C0 01", "C0 01"]
+    assert Conformance.MULTIPLE_REFERENCES not in open_link.conformance
+
+
+def test_a_meter_that_keeps_its_place_is_asked_once_more_and_no_more() -> None:
+    lists = "C4 03 C1 03 00 00 01 04 01 03", "C4 01 C2 01 03", "C4 03 C3 03 01 04 01 04 01 04"
+    open_link = link()
+    requests, exchange = asked(*lists)
+    value, undefined, denied = drive(get_list(open_link, LOST), exchange)
+    assert value == b"\0"
+    assert ["4 (object-undefined)" in str(undefined), "3 (read-write-denied)" in str(denied)] == [True, True]
+    assert all(isinstance(each, PeerError) for each in drive(get_list(open_link, LOST), exchange))
+    assert [request[:5] for request in requests] == ["C0 03", "C0 01", "C0 03"]
 
 
 def test_every_result_says_what_to_do() -> None:

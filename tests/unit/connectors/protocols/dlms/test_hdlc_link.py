@@ -207,6 +207,14 @@ def test_octets_that_trickle_for_ever_are_given_up() -> None:
     assert trickled(link, b"\x7e\xa7\xff" + b"\xa5" * 2000) < 300
 
 
+def test_a_meter_that_shortens_its_address() -> None:
+    """gurux' server in C (recorded octets): asked at 00 03 it answers as 03."""
+    link = HdlcLink(Stations(16, 1, server_size=2), timing=TIMING)
+    assert link.open(0.0) == bytes.fromhex("7E A0 08 00 03 21 93 F0 5E 7E")
+    link.receive(bytes.fromhex("7EA01E210373C37A8180120501800601800704000000010804000000 01533B7E"), 0.1)
+    assert state_of(link) is State.READY
+
+
 def test_whichever_meter_is_there() -> None:
     link = HdlcLink(Stations(16, 1, 127), None, TIMING)
     link.open(0.0)

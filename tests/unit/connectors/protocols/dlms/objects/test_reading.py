@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.protocols.dlms import axdr
+from connectors.protocols.dlms.answers import whole
 from connectors.protocols.dlms.association import PROPOSED, Associated
 from connectors.protocols.dlms.client_apdus import Session
 from connectors.protocols.dlms.errors import DecodeError, DlmsError
@@ -21,7 +22,7 @@ from connectors.protocols.dlms.objects.limiter import read_limiter
 from connectors.protocols.dlms.objects.mbus_client import read_mbus_device
 from connectors.protocols.dlms.objects.object_list import read_object_list
 from connectors.protocols.dlms.objects.push_setup import read_push_setup
-from connectors.protocols.dlms.objects.reading import like, number_of, whole
+from connectors.protocols.dlms.objects.reading import like, number_of
 from connectors.protocols.dlms.objects.registers import read_demand_register
 from connectors.protocols.dlms.objects.security_setup import read_security_setup
 from tests.unit.connectors.protocols.dlms.gurux_meter import drive

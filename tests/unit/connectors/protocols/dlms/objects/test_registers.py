@@ -11,6 +11,7 @@ from gurux_dlms.objects import GXDLMSDemandRegister
 
 from connectors.protocols.dlms.association import PROPOSED, Associated
 from connectors.protocols.dlms.errors import DecodeError, PeerError
+from connectors.protocols.dlms.get import LIST
 from connectors.protocols.dlms.objects.registers import read_demand_register, read_extended_register
 from tests.unit.connectors.protocols.dlms.gurux_meter import drive
 from tests.unit.connectors.protocols.dlms.objects.gurux_objects import ObjectMeter
@@ -63,6 +64,7 @@ def test_extended(answer: str, value: int, scaler: int | None, time: str | None)
 def test_refused(answer: str, kind: type[Exception], code: str) -> None:
     with pytest.raises(kind) as raised:
         drive(
-            read_extended_register(Associated(PROPOSED, 0), "0.1.24.2.1.255"), lambda _: bytes.fromhex("C403C104" + answer)
+            read_extended_register(Associated(PROPOSED, 0), "0.1.24.2.1.255"),
+            lambda apdu: bytes.fromhex("C403C104" + answer if apdu[1] == LIST else "C401C20104"),
         )
     assert getattr(raised.value, "code", "") == code
