@@ -18,13 +18,14 @@ from connectors.cli.failure import usage
 from connectors.protocols.c12 import c1222_security
 from connectors.protocols.c12.errors import C12Error
 from connectors.protocols.c12.titles import C1222_BASE, ApTitle, title
-from connectors.protocols.dlms.ciphering import KeyLookup, Keys
+from connectors.protocols.dlms.ciphering import KEY_OCTETS, KeyLookup, Keys
 from connectors.protocols.dlms.meter_keys import read_eax
 
 _BETWEEN = re.compile(r"[\s:\-]")
 _TITLE = re.compile(r"[0-9A-Fa-f]{16}")
 _AP_TITLE = re.compile(r"\*|\.?[0-9]+(\.[0-9]+)+|\.[0-9]+")
 _EAX = 17
+_LONG_SUITE = 2
 _OWN = {"ek", "eax", "eax_keys", "ap_title", "system_title", "identities"}
 """Names of which an object that is one entry has one."""
 
@@ -131,8 +132,9 @@ def _checked(path: Path, rows: Iterable[tuple[Any, Any]]) -> Iterable[tuple[str,
 
 def _keys(where: str, entry: dict[str, Any]) -> Keys:
     try:
-        ak = entry.get("ak") or ""
-        return Keys(ek=bytes.fromhex(entry["ek"]), ak=bytes.fromhex(ak) if ak else None)
+        ek, ak = bytes.fromhex(entry["ek"]), entry.get("ak") or ""
+        suite = _LONG_SUITE if len(ek) == KEY_OCTETS[_LONG_SUITE] else 0
+        return Keys(ek=ek, ak=bytes.fromhex(ak) if ak else None, suite=suite, any_suite=True)
     except (ValueError, TypeError) as error:
         # The error of bytes.fromhex names positions, never digits; that of Keys names lengths.
-        raise usage(f"{where}: {error}", "a key is 32 hex digits") from None
+        raise usage(f"{where}: {error}", "a key is 32 hex digits, of suite 2 64") from None

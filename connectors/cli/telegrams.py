@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from connectors.cli.failure import CommandError, usage
+from connectors.cli.hex_text import NotHexError, octets_in
 
 _PCAP = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d")
 _PCAPNG = b"\x0a\x0d\x0d\x0a"
-_COMMENT = re.compile(rb"#[^\n]*|//[^\n]*")
-_SEPARATORS = re.compile(rb"0[xX](?=[0-9a-fA-F])|[\s,;:\-]")
-_HEX = re.compile(rb"[0-9a-fA-F]*")
+_COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _SLL2 = 276
@@ -62,33 +61,36 @@ def read(source: str) -> Iterator[Capture]:
 def text_or_binary(name: str, data: bytes) -> bytes:
     """The octets that hex text means, or the data itself where it is no text.
 
-    Hex may be wrapped, spaced, separated by colons, commas or dashes, prefixed by 0x, and commented by # or //.
+    What text may be around hex is `hex_text`'s. The text of a P1 port is its octets.
     """
     if (text := _text(data)) is None:
         return data
-    bare = _SEPARATORS.sub(b"", _COMMENT.sub(b"", text))
-    if (end := _HEX.match(bare)) is not None and end.end() < len(bare):
-        if bare[:1] == b"/":
-            raise usage(f"{name} is a P1 or mode D telegram in plain text (it begins with '/'), which is no DLMS")
-        shown = bare[end.end() : end.end() + 12].decode("ascii", "replace")
-        raise usage(
-            f"{name} is text but not hex: {shown!r} stands where hex digits should", "give hex digits, or the binary itself"
-        )
-    if len(bare) % 2:
-        raise usage(f"{name} has an odd number of hex digits ({len(bare)}): one is missing or too many")
-    return bytes.fromhex(bare.decode("ascii"))
+    if text.lstrip().startswith("/") and not text.lstrip().startswith("//"):
+        return data  # the text of a P1 port: who reads it says so
+    try:
+        return octets_in(text)
+    except NotHexError as error:
+        if not error.found:
+            raise usage(f"{name} has an odd number of hex digits ({error.digits}): one is missing or too many") from None
+        shown = error.found.encode("ascii", "replace").decode()
+        why = f"{name} is text but not hex: {shown!r} stands where hex digits should"
+        raise usage(why, "give hex digits, or the binary itself") from None
 
 
-def _text(data: bytes) -> bytes | None:
-    """The text that the data is, in UTF-8 without a byte order mark, or None: no telegram is without control characters."""
+def _text(data: bytes) -> str | None:
+    """The text that the data is, without a byte order mark, or None: no telegram is without control characters.
+
+    A terminal's colours are taken out of it.
+    """
     encoding = "utf-16" if data.startswith(_UTF16) else "utf-8-sig"
+    data = _COLOUR.sub(b"", data) if encoding == "utf-8-sig" else data
     if encoding == "utf-8-sig" and _CONTROL.search(data):
         return None
     try:
-        text = data.decode(encoding).encode()
+        text = data.decode(encoding)
     except UnicodeError:
         return None
-    return None if _CONTROL.search(text) else text
+    return None if _CONTROL.search(text.encode()) else text
 
 
 def _file(path: Path) -> bytes:

@@ -84,6 +84,8 @@ def decode(
         say("for a missing key try: --ek HEX --ak HEX, or --keys FILE with keys by system title")
     if "c1222-key-missing" in codes:
         say("for a missing key try: --keys FILE with keys by application title and key id, see --help")
+    if not template:
+        dlms.hint()
     if not count and not failed:
         raise CommandError("no telegram in what was given", mend="check that it is a whole telegram, from its first octet")
     if failed:
@@ -116,14 +118,32 @@ class _Dlms:
     """Telegrams of DLMS."""
 
     def __init__(self, find: Any, layout: Any, format: DecodeFormat | None) -> None:  # noqa: A002 - the option's name
+        from connectors.cli.template_hints import Hints
+
         self._find, self._layout, self._format = find, layout, format
+        self._hints = Hints()
 
     def prints(self, capture: Capture) -> Iterator[Print]:
         """Each telegram, to be printed."""
         from connectors.protocols.dlms.decode import decode_stream
 
         for telegram in decode_stream(capture.data, self._find, self._layout):
+            self._hints.see(telegram)
             yield partial(_printed, telegram, format=self._format)
+
+    def hint(self) -> None:
+        """Say which templates know what the telegrams left out."""
+        from connectors.templates.loader import load_templates
+
+        def templates() -> dict[str, Any]:
+            return {name: template.push for name, template in load_templates().items()}
+
+        person = (
+            self._format is not DecodeFormat.XML
+            and chosen(Format(self._format) if self._format else None) is not Format.JSON
+        )
+        for line in self._hints.lines(templates, units=person):
+            say(line)
 
 
 class _C12:

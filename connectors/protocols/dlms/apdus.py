@@ -13,6 +13,15 @@ DATA_NOTIFICATION = 0x0F
 DATA_NOTIFICATION_CONFIRM = 0x10
 EVENT_NOTIFICATION = 0xC2
 
+SESSION_APDUS = {
+    0x01: "an initiate-request", 0x05: "a read-request", 0x06: "a write-request", 0x08: "an initiate-response",
+    0x0C: "a read-response", 0x0D: "a write-response", 0x0E: "a confirmed-service-error",
+    0x10: "a data-notification-confirm", 0x60: "an AARQ", 0x61: "an AARE", 0x62: "an RLRQ", 0x63: "an RLRE",
+    0xC0: "a get-request", 0xC1: "a set-request", 0xC3: "an action-request", 0xC4: "a get-response", 0xC5: "a set-response",
+    0xC7: "an action-response", 0xD8: "an exception-response", 0xD9: "an access-request", 0xDA: "an access-response",
+}  # fmt: skip
+"""First octets of APDUs that are no pushes, and what they are."""
+
 _CONFIRMED = 1 << 30  # Long-Invoke-Id-And-Priority, service class
 
 
@@ -50,6 +59,9 @@ def parse_notification(apdu: bytes, *, deviation_reversed: bool = False) -> Data
         return _data_notification(apdu, deviation_reversed)
     if tag == EVENT_NOTIFICATION:
         return _event_notification(apdu, deviation_reversed)
+    if tag in SESSION_APDUS:
+        detail = f"{SESSION_APDUS[tag]} ({tag:#04x}) of a session, no push: `hes probe` holds sessions"
+        raise DecodeError("dlms-apdu-unknown", detail)
     found = "nothing" if tag is None else f"tag {tag:#04x}"
     raise DecodeError("dlms-apdu-unknown", f"a push starts with 0x0f or 0xc2, this APDU with {found}: wrong key, or no push")
 

@@ -76,6 +76,8 @@ class Keys:
     kek: bytes | None = None
     """Key encryption key, the master key: wraps others."""
     suite: int = field(default=0, kw_only=True)
+    any_suite: bool = field(default=False, kw_only=True)
+    """They hold for every suite that has keys of this length, as where a person typed them and no key store says more."""
     _checked: dict[int, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
     """The key by security control octet (and 0x100 where it is the dedicated one), of those that were checked."""
 
@@ -257,6 +259,8 @@ def check_security(security: int, title: bytes) -> None:
 
 def check_suite(security: int, keys: Keys, title: bytes) -> None:
     """Refuse another suite than the keys are of. Raises CipherError."""
+    if keys.any_suite and KEY_OCTETS.get(security & SUITE) == KEY_OCTETS[keys.suite]:
+        return
     if security & SUITE != keys.suite:
         detail = f"security suite {security & SUITE}, and the keys are of suite {keys.suite}: correct the key store"
         raise CipherError("cipher-suite-unsupported", detail, title)

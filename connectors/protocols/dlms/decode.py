@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 
 from connectors.protocols.dlms.apdus import DATA_NOTIFICATION
+from connectors.protocols.dlms.axdr import ARRAY, STRUCTURE, skip
 from connectors.protocols.dlms.ciphering import Deciphered, KeyLookup
-from connectors.protocols.dlms.errors import CipherError, DlmsError
+from connectors.protocols.dlms.errors import CipherError, DlmsError, LayoutError
 from connectors.protocols.dlms.framing import Apdu, Limits, PushStream, Refused
+from connectors.protocols.dlms.framing.hdlc import FLAG, parse
+from connectors.protocols.dlms.framing.items import RAW
 from connectors.protocols.dlms.gbt import Blocks, BlockTransferError
+from connectors.protocols.dlms.p1 import is_p1, read_p1
 from connectors.protocols.dlms.push import SEALED, read_plain, read_push, unlock, with_cipher
+from connectors.protocols.dlms.session_apdus import Sessions
 from connectors.protocols.dlms.telegram import Telegram, TelegramError
 from connectors.protocols.dlms.template import PushTemplate
 
@@ -26,6 +32,9 @@ PlainReader = Callable[[bytes, str, PushTemplate | None], Telegram]
 
 _DEFAULT_LIMITS = Limits()
 _NOTIFICATION = bytes((DATA_NOTIFICATION,))
+_HEADLESS = _NOTIFICATION + bytes(5)  # the head of a data-notification that says nothing
+_FLAG = bytes((FLAG,))
+_plain = read_plain  # a parameter has its name
 
 
 def _recognise(_: bytes | None) -> None:
@@ -120,7 +129,8 @@ class Assembler:
                 raise error from None
 
     def _error(self, error: DlmsError, apdu: Apdu) -> TelegramError:
-        return TelegramError(error.code, error.detail, apdu.data, apdu.transport, self.system_title)
+        unnamed = error.unnamed if isinstance(error, LayoutError) else ()
+        return TelegramError(error.code, error.detail, apdu.data, apdu.transport, self.system_title, unnamed)
 
 
 def _lost(error: BlockTransferError, transport: str) -> TelegramError:
@@ -138,15 +148,80 @@ def decode_stream(
     """Every telegram in `data`, and every piece of it that could not be read, in order. Never raises on what `data` holds.
 
     A ciphered telegram whose authentication key is not known is still read unless `verify`: its `authenticated` is False.
+    Also read, where all of `data` is such: texts of P1 ports, the body of a push alone, an HDLC frame without its flags.
+    APDUs of a session are read as far as `session_apdus` does.
     """
-    if data.lstrip()[:1] == b"/":
-        why = "this is text of a P1 port (IEC 62056-21, DSMR), not DLMS: it is not read here"
-        yield TelegramError("frame-garbage", why, data)
+    if is_p1(data):
+        yield from _texts(data)
+        return
+    if bodies := _bodies(data, template):
+        yield from bodies
+        return
+    if _is_unflagged(data):
+        data = _FLAG + data
+    sessions = Sessions()
+    if (alone := _of_session(Apdu(data, (), RAW), sessions)) and isinstance(alone[0], Telegram):
+        yield from alone
         return
     stream = PushStream(limits)
     assembler = Assembler(lookup, lambda _: template, limits=limits, verify=verify)
-    for item in stream.feed(data):
-        yield from assembler.read(item)
-    for item in stream.close():
-        yield from assembler.read(item)
+    for item in chain(stream.feed(data), stream.close()):
+        yield from _of_session(item, sessions) or assembler.read(item)
     yield from assembler.close()
+
+
+def _of_session(item: Apdu | Refused, sessions: Sessions) -> list[Telegram | TelegramError]:
+    """What an APDU of a session says; nothing where it is of none."""
+    if isinstance(item, Refused):
+        return []
+    try:
+        telegram = sessions.read(item.data, item.transport)
+    except DlmsError as error:
+        return [TelegramError(error.code, error.detail, item.data, item.transport)]
+    return [] if telegram is None else [telegram]
+
+
+def _texts(data: bytes) -> Iterator[Telegram | TelegramError]:
+    """The telegrams of a P1 port, one after the other."""
+    while is_p1(data):
+        try:
+            telegram, end = read_p1(data, whole=data.rstrip().endswith(b")"))  # else its last line may be cut
+        except DlmsError as error:
+            end = data.find(b"\n/", 1) + 1 or len(data)
+            yield TelegramError(error.code, error.detail, data[:end])
+        else:
+            yield telegram
+        data = data[end:].lstrip(b"\0\r\n \t")
+    if data:
+        yield TelegramError("frame-garbage", f"{len(data)} octets behind the end of a P1 telegram", data)
+
+
+def _bodies(data: bytes, template: PushTemplate | None) -> list[Telegram | TelegramError]:
+    """What is read where `data` is structures or arrays from end to end, as readers show what pushes hold; else nothing."""
+    out: list[Telegram | TelegramError] = []
+    at = 0
+    while at < len(data) and data[at] in (STRUCTURE, ARRAY):
+        try:
+            end = skip(data, at)
+            telegram = _plain(_HEADLESS + data[at:end], RAW, template)
+            out.append(replace(telegram, apdu="data", plain=data[at:end], invoke_id=None))
+        except LayoutError as error:
+            out.append(TelegramError(error.code, error.detail, data[at:end], RAW, None, error.unnamed))
+        except DlmsError:
+            return []
+        at = end
+    return out if at == len(data) else []
+
+
+def _is_unflagged(data: bytes) -> bool:
+    """Whether `data` begins with an HDLC frame that has all but the flag before it."""
+    if len(data) < 2 or data[0] & 0xF0 != 0xA0:
+        return False
+    length = (data[0] & 7) << 8 | data[1]
+    if data[length : length + 1] not in (b"", _FLAG):
+        return False
+    try:
+        parse(_FLAG + data[:length] + _FLAG)
+    except DlmsError:
+        return False
+    return True

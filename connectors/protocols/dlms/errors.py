@@ -10,7 +10,7 @@ from __future__ import annotations
 CODES = {
     "frame-truncated": "bytes ended inside a frame; the meter sends again, or the link loses bytes",
     "frame-oversized": "a length field or a frame beyond the limit",
-    "frame-checksum": "HCS, FCS or M-Bus checksum does not match",
+    "frame-checksum": "HCS, FCS, M-Bus or P1 checksum does not match",
     "frame-garbage": "bytes that begin no known frame",
     "frame-malformed": "a frame whose header contradicts itself",
     "frame-segmentation": "a segment missing, out of order, or of another message",
@@ -73,6 +73,14 @@ class CipherError(DlmsError):
 
 class DecodeError(DlmsError):
     """The telegram's content cannot be read."""
+
+
+class LayoutError(DecodeError):
+    """A push body in no known layout. `unnamed` is what it holds, in order: numbers and texts, for who looks at it."""
+
+    def __init__(self, detail: str, unnamed: tuple[int | float | str | None, ...]) -> None:
+        super().__init__("dlms-layout-unknown", detail)
+        self.unnamed = unnamed
 
 
 class PeerError(DlmsError):

@@ -25,6 +25,8 @@ class Found:
         self.time: MeterTime | None = None
         self.values: list[TelegramValue] = []
         self.unnamed: list[Value] = []
+        self.unknown: list[Value] = []
+        """At places that a list or a template leaves without a name."""
         self.profiles: list[PushedProfile] = []
 
     def add(
@@ -73,6 +75,7 @@ class Found:
         """Values at the places that a list or a template names."""
         for position, value in zip(positions, values, strict=True):
             if not position.obis:
+                self.unknown.append(value)
                 continue
             named = Descriptor(position.obis, position.class_id, position.attribute)
             if position.class_id == PROFILE and position.attribute == 2 and self._profile(position.obis, value, ()):
@@ -93,7 +96,7 @@ class Found:
         named = {at % len(rest): name for at, name in self.template.unnamed.items() if rest and -len(rest) <= at < len(rest)}
         for at, name in sorted(named.items()):
             self.add(Descriptor(name), rest[at])
-        kept = [item for at, item in enumerate(rest) if at not in named]
+        kept = [item for at, item in enumerate(rest) if at not in named] + self.unknown
         return tuple(scalar(item, deviation_reversed=self.template.deviation_reversed) for item in kept)
 
     def _profile(self, code: str, value: Value, captured: Sequence[Descriptor]) -> bool:

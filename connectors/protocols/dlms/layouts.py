@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from connectors.protocols.dlms.axdr import Array, Structure, Value
 from connectors.protocols.dlms.cosem import CLOCK, LOGICAL_DEVICE_NAME, obis
-from connectors.protocols.dlms.errors import DecodeError
+from connectors.protocols.dlms.errors import LayoutError
 from connectors.protocols.dlms.found import Found
 from connectors.protocols.dlms.lists import ALARM_REGISTERS, LISTS
 from connectors.protocols.dlms.names import (
@@ -33,6 +33,7 @@ from connectors.protocols.dlms.tagged import read_tagged
 from connectors.protocols.dlms.telegram import scalar
 from connectors.protocols.dlms.template import Position, PushTemplate
 
+_ANY_LIST = "*"
 _EQUIPMENT_ID_SIZE = 17
 """DSMR's equipment identifier; a logical device name has 16 octets and starts with the maker's three letters."""
 
@@ -46,7 +47,7 @@ def read_body(
 ) -> Found:
     """The named values of a data-notification's body, in what `found` makes.
 
-    `tagged_time` is the mark of Kaifa's meters, whose list 1 has no other. Raises DecodeError "dlms-layout-unknown" where no
+    `tagged_time` is the mark of Kaifa's meters, whose list 1 has no other. Raises LayoutError where no
     layout fits, or where the template's does not.
     """
     names = (template.layout,) if template.layout else tuple(_READERS)
@@ -55,10 +56,17 @@ def read_body(
         if _READERS[name](body, collected, tagged_time):
             return collected
     looked_for = f"layout {template.layout!r} of template {template.name!r}" if template.layout else "any known layout"
-    raise DecodeError(
-        "dlms-layout-unknown",
+    raise _unknown(
         f"{_shape(body)} does not fit {looked_for}: name its positions in a template (push.objects or push.lists)",
+        body,
+        template,
     )
+
+
+def _unknown(detail: str, body: Value, template: PushTemplate) -> LayoutError:
+    items: Sequence[Value] = body if isinstance(body, (Structure, Array)) else (body,)
+    reverse = template.deviation_reversed
+    return LayoutError(detail, tuple(scalar(item, deviation_reversed=reverse) for item in items))
 
 
 def _shape(body: Value) -> str:
@@ -77,14 +85,16 @@ def _object_list(body: Value, found: Found, _: bool) -> bool:
         if objects is None and isinstance(item, Structure):  # the whole push setup, its list among its attributes
             objects = next((inner for inner in map(object_list, item) if inner is not None), None)
         if objects is not None:
-            named, values = _by_object(objects, body, at)
+            named, values = _by_object(objects, body, at, found)
             found.unnamed.extend(body[:at] if values is not body else ())
             found.objects(named, values)
             return bool(found.values or found.profiles)
     return False
 
 
-def _by_object(objects: tuple[Descriptor, ...], body: Structure, at: int) -> tuple[Sequence[Descriptor], Sequence[Value]]:
+def _by_object(
+    objects: tuple[Descriptor, ...], body: Structure, at: int, found: Found
+) -> tuple[Sequence[Descriptor], Sequence[Value]]:
     """The objects with their values: the list, at `at`, is itself one of the values where it lists its own push setup."""
     own = next((i for i, o in enumerate(objects) if o.class_id == PUSH_SETUP and o.attribute in (0, 2)), None)
     if own is not None and own == at and len(objects) == len(body):
@@ -96,9 +106,10 @@ def _by_object(objects: tuple[Descriptor, ...], body: Structure, at: int) -> tup
             return candidate, rest
         if len(rest) == 1 and isinstance(rest[0], (Structure, Array)) and len(rest[0]) == len(candidate):
             return candidate, rest[0]
-    raise DecodeError(
-        "dlms-layout-unknown",
+    raise _unknown(
         f"the push object list names {len(objects)} objects and {len(rest)} values follow: none can be given its name",
+        body,
+        found.template,
     )
 
 
@@ -110,16 +121,21 @@ def _push_setup(body: Value, found: Found, _: bool) -> bool:
         return False
     setup = obis(bytes(body[at]))  # type: ignore[arg-type]  # is_push_setup says that these are octets
     positions = found.template.objects.get(setup)
-    if at == 0 and (positions is None or len(positions) != len(body)):
+    if at == 0 and (positions is None or len(positions) != len(body)) and not _names_itself(body):
         return False  # a named value, not a push's own name
     found.source = f"{PUSH_SETUP}/{setup}/1"
     if positions is not None and len(positions) == len(body):
         found.positions(positions, body)
         return True
-    for item in body[:at]:
+    for item in body[:at] or body[1:2]:
         found.add(_identity(_as_text(item) or ""), item)
-    _after_push_setup(setup, body[at + 1 :], found)
+    _after_push_setup(setup, body[at + 1 :] if at else body[2:], found)
     return True
+
+
+def _names_itself(body: Structure) -> bool:
+    """The push setup's name first, then who pushes, then values without names (KELAG's Iskraemeco AM550)."""
+    return len(body) > 1 and _as_text(body[1]) is not None and not holds_obis(Structure(body[1:]))
 
 
 def _after_push_setup(setup: str, rest: tuple[Value, ...], found: Found) -> None:
@@ -154,13 +170,13 @@ def _list(body: Value, found: Found, tagged_time: bool) -> bool:
     if not isinstance(body, Structure) or not body:
         return False
     identifier = _as_text(body[0]) or ""
-    known = found.template.lists
-    positions = known.get((identifier, len(body))) or (known.get(("", len(body))) if not identifier else None)
+    known, size = found.template.lists, len(body)
+    positions = known.get((identifier, size)) or known.get((_ANY_LIST if identifier else "", size))
     if positions is None and (identifier or (tagged_time and is_number(body[0]))):
-        positions = LISTS.get((identifier, len(body)))
-    if positions is None or any(isinstance(item, (Structure, Array)) for item in body):
+        positions = LISTS.get((identifier, size))
+    if positions is None or (not known and any(isinstance(item, (Structure, Array)) for item in body)):
         return False
-    found.list_id = identifier or None
+    found.list_id = (identifier or None) if positions is not known.get((_ANY_LIST, size)) else None
     found.positions(positions, body)
     return True
 

@@ -24,6 +24,7 @@ from connectors.protocols.dlms.errors import CipherError, DlmsError
 from connectors.protocols.dlms.framing import Apdu
 from connectors.protocols.dlms.framing.items import RAW
 from connectors.protocols.dlms.layouts import read_body
+from connectors.protocols.dlms.p1 import is_p1, read_p1
 from connectors.protocols.dlms.telegram import Telegram, TelegramValue, octets_of, scalar
 from connectors.protocols.dlms.template import PushTemplate
 
@@ -66,7 +67,8 @@ def unlock(data: bytes, lookup: KeyLookup, *, verify: bool = True) -> tuple[Deci
 
     opened = _general(data, watched) if data[0] == GENERAL_CIPHERING else decipher(data, watched, verify=verify)
     authenticated = has_ak and bool(opened.security & AUTHENTICATED) and not opened.security & BROADCAST
-    if not authenticated and opened.plain[:1] not in (bytes((tag,)) for tag in (*_PLAIN, _BLOCK)):
+    pushes = (bytes((tag,)) for tag in (*_PLAIN, _BLOCK))
+    if not authenticated and opened.plain[:1] not in pushes and not is_p1(opened.plain):
         title = opened.system_title
         why = f"system title {title.hex().upper()}: what was deciphered is no push, so the encryption key is not the meter's"
         raise CipherError("cipher-authentication", why, title)
@@ -114,8 +116,10 @@ def _protected(
 
 
 def read_plain(plain: bytes, transport: str = RAW, template: PushTemplate | None = None) -> Telegram:
-    """The telegram in a plain data-notification or event-notification. Raises DlmsError."""
+    """The telegram in a plain data-notification or event-notification, or in a P1 port's text. Raises DlmsError."""
     template = template or GENERIC
+    if is_p1(plain):
+        return read_p1(plain, transport, whole=True)[0]
     notification = parse_notification(plain, deviation_reversed=template.deviation_reversed)
     if isinstance(notification, EventNotification):
         return _event(notification, plain, transport, template)

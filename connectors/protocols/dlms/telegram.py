@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -47,7 +47,7 @@ class Telegram:
 
     transport: str
     apdu: str
-    """"data-notification" or "event-notification"."""
+    """"data-notification" or "event-notification"; "p1" for a P1 port's text, "data" for a body without its APDU."""
     values: tuple[TelegramValue, ...]
     layout: str
     source: str
@@ -88,14 +88,17 @@ class TelegramError:
     data: bytes
     transport: str = "UNKNOWN"
     system_title: str | None = None
+    unnamed: tuple[Scalar, ...] = field(default=(), repr=False)
+    """What it holds, where that could be read and nothing says what it is (`errors.LayoutError`)."""
 
     def to_json(self) -> dict[str, Any]:
         """What `hes decode` prints instead of the telegram."""
-        return {
+        out: dict[str, Any] = {
             "transport": self.transport,
             "system_title": self.system_title,
             "error": {"code": self.code, "detail": self.detail},
         }
+        return out | ({"unnamed": list(self.unnamed)} if self.unnamed else {})
 
 
 def is_clock(code: str) -> bool:

@@ -80,7 +80,8 @@ class PushTemplate:
     layout: str | None = None
     """One of `LAYOUTS`; None: recognise."""
     lists: Mapping[tuple[str, int], tuple[Position, ...]] = field(default_factory=_none)
-    """(list identifier, number of elements) to positions; the identifier is empty for a list that carries none."""
+    """(list identifier, number of elements) to positions; the identifier is empty for a list that carries none, "*" for
+    bodies that begin with any text."""
     objects: Mapping[str, tuple[Position, ...]] = field(default_factory=_none)
     """Push setup's OBIS, or "*", to the positions of its body."""
     units: Mapping[str, tuple[int, str]] = field(default_factory=_none)
@@ -165,8 +166,8 @@ class PullTemplate:
     """Whether requests and answers are signed, too (general-signing)."""
     gbt_window: int = 0
     """General block transfer: blocks that the meter may stream before it waits, 1 to 63; 0 does not propose it."""
-    challenge_octets: int = 32
-    """Of our challenge in high level security, 8 to 64; ECDSA has 32 at least. Some meters take 16 at most."""
+    challenge_octets: int = 0
+    """Of our challenge in high level security, 8 to 64; 0 is 16, which more meters take than take more, or ECDSA's 32."""
     hdlc_physical: int | None = None
     """HDLC: the lower address, of the meter on its bus; None has the upper one alone."""
     hdlc_octets: int = 0
@@ -190,7 +191,7 @@ def contradiction(pull: PullTemplate) -> str:
         (pull.signed and not ciphered, "signed APDUs travel in a ciphered association: set security"),
         (pull.key_info != "identified" and pull.ciphering != "general-ciphering",
          f"key_info {pull.key_info} is of general-ciphering: set ciphering to it, or leave key_info out"),
-        (pull.auth == "hls-ecdsa" and pull.challenge_octets < 32, "a challenge for hls-ecdsa has 32 octets at least"),
+        (pull.auth == "hls-ecdsa" and 0 < pull.challenge_octets < 32, "a challenge for hls-ecdsa has 32 octets at least"),
     )  # fmt: skip
     return next((why for applies, why in wrong if applies), "")
 

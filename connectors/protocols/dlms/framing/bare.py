@@ -1,5 +1,7 @@
 """APDUs that lie bare on the stream: their end follows from their own lengths (IEC 62056-5-3, 9.5, A-XDR).
 
+LLC octets (E6 E7 00) may stand before one, as where a reader has taken the HDLC frame off and left them.
+
 Nothing protects them: a wrong octet in a length makes the rest of the stream unreadable until something recognisable comes.
 """
 
@@ -9,6 +11,7 @@ from collections.abc import Callable
 
 from connectors.protocols.dlms import axdr
 from connectors.protocols.dlms.errors import DecodeError, DlmsError, FramingError
+from connectors.protocols.dlms.framing.hdlc import LLC_FROM_SERVER, LLC_TO_SERVER
 from connectors.protocols.dlms.framing.items import RAW, SERVICE_CIPHERED, Apdu, Item, Limits, Taken
 
 _PATIENCE = 16
@@ -97,6 +100,12 @@ def measure(data: bytes, at: int, limit: int, *, ended: bool = False) -> int:
     return end
 
 
+def _llc(data: bytes, at: int) -> int:
+    """Octets of the LLC that starts at `at`; as many as there are, while it may become one."""
+    head = data[at : at + len(LLC_FROM_SERVER)]
+    return len(head) if LLC_FROM_SERVER.startswith(head) or LLC_TO_SERVER.startswith(head) else 0
+
+
 class BareReader:
     """Bare APDUs: each is its own frame."""
 
@@ -111,7 +120,10 @@ class BareReader:
 
     def read(self, data: bytes, at: int) -> Taken | None:
         """See `items.Reader`."""
+        start, at = at, at + _llc(data, at)
         have = len(data) - at
+        if not have:
+            return None
         if have < self._wait_for and have <= self._limits.max_apdu:
             return None
         try:
@@ -129,7 +141,7 @@ class BareReader:
         self._begin()
         if end - at > self._limits.max_apdu:
             raise self._oversized()
-        return Taken(end, (Apdu(data[at:end], (data[at:end],), RAW),))
+        return Taken(end, (Apdu(data[at:end], (data[start:end],), RAW),))
 
     def _measure(self, data: bytes, at: int) -> int:
         """As `measure`; what lies beyond the limit has no say in errors, and they count from the APDU's first octet."""

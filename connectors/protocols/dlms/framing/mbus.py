@@ -3,6 +3,8 @@
 `68 L L 68 C A CI STSAP DTSAP … checksum 16`: the checksum is the sum of the L octets from C on, modulo 256. The low four
 bits of CI number the segments of one APDU from 0, bit 4 marks the last. A frame to address FF is a broadcast and is not
 acknowledged; one to a single address is, with E5.
+
+Sagemcom's T210-D puts up to 258 octets into a frame, which L cannot say: it has them modulo 256, so 0 to 2 are 256 to 258.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ _BROADCAST = 0xFF
 _SEND_USER_DATA = 0x43
 _LAST, _NUMBER = 0x10, 0x0F
 _HEADER = 5  # C, A, CI, STSAP, DTSAP
+_FEWEST = 3  # C, A, CI
+_MODULUS = 0x100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,7 @@ def measure(data: bytes, at: int) -> int | None:
         raise FramingError("frame-garbage", "no M-Bus long frame (68 L L 68) begins here")
     if len(head) < 4:
         return None
-    if head[1] < 3:
-        raise FramingError("frame-malformed", f"an M-Bus long frame of {head[1]} octets: C, A and CI are 3")
-    return at + head[1] + 6
+    return at + head[1] + (_MODULUS if head[1] < _FEWEST else 0) + 6
 
 
 def parse(octets: bytes) -> LongFrame:

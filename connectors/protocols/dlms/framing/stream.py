@@ -15,9 +15,10 @@ import re
 from collections import deque
 from dataclasses import replace
 
+from connectors.protocols.dlms.apdus import SESSION_APDUS
 from connectors.protocols.dlms.errors import DlmsError, FramingError
 from connectors.protocols.dlms.framing.bare import BareReader
-from connectors.protocols.dlms.framing.hdlc import FLAG, HdlcReader
+from connectors.protocols.dlms.framing.hdlc import FLAG, LLC_FROM_SERVER, HdlcReader, parse
 from connectors.protocols.dlms.framing.items import (
     HDLC,
     MBUS,
@@ -38,7 +39,7 @@ from connectors.protocols.dlms.framing.wrapper import WrapperReader
 _TAG = b"[" + re.escape(bytes(sorted(PUSH_TAGS))) + b"]"
 _STARTS = {
     HDLC: rb"\x7e[\xa0-\xaf]",
-    MBUS: rb"\x68([\x03-\xff])\1\x68",
+    MBUS: rb"\x68(.)\1\x68",
     WRAPPER: rb"\x00\x01.{6}" + _TAG,
 }
 _PATTERNS = {name: re.compile(pattern, re.DOTALL) for name, pattern in _STARTS.items()} | {
@@ -143,10 +144,13 @@ class PushStream:
         taken: Taken | None = None
         try:
             if reader is None:
-                raise FramingError("frame-garbage", f"{data[at]:#04x} begins no frame and no push")
+                what = f", though {SESSION_APDUS[data[at]]} of a session does" if data[at] in SESSION_APDUS else ""
+                raise FramingError("frame-garbage", f"{data[at]:#04x} begins no frame and no push{what}")
             if transport == HDLC and not self._flag:
                 raise FramingError("frame-garbage", "no flag before an HDLC frame")
             taken = reader.read(data, at)
+            if taken is None and final and transport == HDLC:
+                taken = _without_its_flag(reader, data, at)
             if taken is None and final:
                 raise FramingError(
                     "frame-truncated", f"the stream ended inside a {transport} frame, {len(data) - at} octets of it came"
@@ -173,7 +177,7 @@ class PushStream:
             return self._pinned
         if self._flag and first & 0xF0 == 0xA0:
             return HDLC
-        if first in PUSH_TAGS:
+        if first in PUSH_TAGS or first == LLC_FROM_SERVER[0]:
             return RAW
         return {0x68: MBUS, 0x00: WRAPPER}.get(first, UNKNOWN)
 
@@ -190,3 +194,14 @@ class PushStream:
             return len(data), None
         self._searched = max(self._searched, decided - at)
         return None
+
+
+def _without_its_flag(reader: Reader, data: bytes, at: int) -> Taken | None:
+    """The last frame where all of it came but the flag that closes it, its checksums being right."""
+    flag = bytes((FLAG,))
+    try:
+        parse(flag + data[at:] + flag)
+    except DlmsError:
+        return None
+    taken = reader.read(data + flag, at)
+    return None if taken is None else replace(taken, end=len(data))

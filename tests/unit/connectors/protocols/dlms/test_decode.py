@@ -174,7 +174,7 @@ def test_a_refused_frame_is_an_error_with_its_octets() -> None:
 def test_text_of_a_p1_port() -> None:
     (error,) = decode_stream(b"/ISK5\\2M550T-1012\r\n\r\n1-0:1.8.0(000001.000*kWh)\r\n!1234\r\n", lookup)
     assert isinstance(error, TelegramError)
-    assert error.code == "frame-garbage"
+    assert error.code == "frame-checksum"
     assert "P1" in error.detail
 
 
@@ -316,7 +316,7 @@ def test_stream_and_assembler_are_what_decode_stream_is() -> None:
 
 
 def test_an_apdu_that_is_no_push_is_named_as_what_it_is() -> None:
-    (error,) = decode_stream(bytes.fromhex("0001 0001 0010 0004 0E01 0203".replace(" ", "")), lambda _: None)
+    (error,) = decode_stream(bytes.fromhex("0001 0001 0010 0004 C301 0203".replace(" ", "")), lambda _: None)
     assert isinstance(error, TelegramError)
     assert error.code == "dlms-apdu-unknown"
 

@@ -282,5 +282,10 @@ def test_next_frame_is_found(noise: bytes) -> None:
 
 
 def test_cut_off_at_every_octet() -> None:
-    for end in range(2, len(WHOLE)):
+    for end in range(2, len(WHOLE) - 1):
         assert brief(read(WHOLE[:end])) == ["frame-truncated"], end
+
+
+def test_without_the_flag_that_closes_it_the_last_frame_is_whole_by_its_checksums() -> None:
+    assert brief(read(WHOLE[:-1])) == brief(read(WHOLE))
+    assert brief(read(WHOLE[:-2] + bytes((WHOLE[-2] ^ 1,)))) == ["frame-truncated"]
