@@ -11,7 +11,7 @@ from pydantic_settings import SettingsError
 from connectors.cli.failure import usage
 from connectors.local.errors import LocalError
 from connectors.local.home import Home
-from connectors.local.stack import Endpoints, running_endpoints
+from connectors.local.stack import Endpoints, endpoints_in_part, running_endpoints
 from schemas.codec import Codec
 from schemas.registry import RemoteRegistry
 from streams.runtime.settings import Settings
@@ -32,10 +32,12 @@ def settings() -> Settings:
         raise usage(
             f"the settings cannot be read: {error}", "correct the environment or the file that HES_SETTINGS names"
         ) from error
-    # The demo has a home of its own, and counts where no other stack runs.
-    for place in (home(), Home.of(home().data("demo"))):
-        if (endpoints := running_endpoints(place.root)) is not None:
-            return with_local(given, endpoints, place)
+    # The demo has a home of its own, and counts where no other stack runs. A stack of which a part has died is meant all the
+    # same: whatever else may listen where the settings point by default is not.
+    for found in (running_endpoints, endpoints_in_part):
+        for place in (home(), Home.of(home().data("demo"))):
+            if (endpoints := found(place.root)) is not None:
+                return with_local(given, endpoints, place)
     return given
 
 
@@ -95,4 +97,7 @@ def home() -> Home:
 
 def codec(given: Settings) -> Codec:
     """A codec on the registry that the settings name."""
-    return Codec(RemoteRegistry(given.registry.url))
+    try:
+        return Codec(RemoteRegistry(given.registry.url))
+    except ValueError as error:
+        raise usage(f"HES_REGISTRY__URL is no address: {error}", "write it like http://registry:8081") from error

@@ -64,11 +64,16 @@ class KeyFiles:
     def write(self, name: str, pem: bytes) -> str:
         """See `KeyPlace`."""
         path = self.path(name)
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise CommandError(f"{name} has a key already: {path}", mend="move it away if it is to be replaced") from None
+        except OSError as error:
+            raise CommandError(
+                f"the key of {name} cannot be written to {path}: {error.strerror}",
+                mend="set HES_HOME to a folder that is yours",
+            ) from error
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), 0o600)  # whatever the umask says
             file.write(pem)

@@ -11,7 +11,7 @@ from connectors.cli.failure import CommandError
 from connectors.cli.reconciling import Expected, Figures, Place, Profile, Received, Span, TooManyChannelsError
 from connectors.cli.topics import Span as TopicSpan
 from connectors.cli.topics import decoded, extents, read_topic
-from connectors.clickhouse.errors import RefusedError
+from connectors.clickhouse.errors import RefusedError, TableError
 from connectors.clickhouse.intervals import RowError, check_intervals
 from connectors.clickhouse.store import Store
 from schemas.records import IntervalReadings, Meter, ReadSuccess, Schedule
@@ -150,7 +150,8 @@ def _stored(store: Store, database: str, span: Span) -> Given:
     try:
         rows = store.query(sql, {"start": span.start // 1000, "end": span.end // 1000}).rows
     except (RefusedError, FatalError) as error:
-        raise CommandError(str(error), mend="`hes run clickhouse` makes the tables") from error
+        said = error.said if isinstance(error, TableError) else str(error)
+        raise CommandError(said, mend="`hes run clickhouse` makes the tables") from error
     return {((meter, source), span): Figures(0, int(points), int(seconds)) for meter, source, points, seconds in rows}
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.cli.failure import usage
+from connectors.gateway.addresses import ENDPOINTS, is_address
 from connectors.protocols.dlms.meter_keys import READERS, MeterKeys
 from schemas.records import Identity, IdentityKind, Meter, MeterState, Network, Protocol, UtilityKind
 
@@ -151,7 +152,10 @@ def _meter(entry: Mapping[str, Any]) -> Meter:
     if values.get("state", MeterState.UNKNOWN) is MeterState.UNKNOWN:
         values["state"] = MeterState.INSTALLED
     values["key_ref"] = values.get("key_ref") or values["id"]
-    return Meter(**values)
+    meter = Meter(**values)
+    if meter.endpoint and not is_address(meter.endpoint):
+        raise ValueError(f"endpoint is none: {ENDPOINTS} is expected")
+    return meter
 
 
 def _value(name: str, given: Any) -> Any:
@@ -213,6 +217,19 @@ def _keys(entry: Mapping[str, Any], meter_id: str) -> MeterKeys | None:
                 raise ValueError(f"{column} {error}") from None
     password = secrets.get("password")
     return MeterKeys(password=str(password).encode() if password else None, meter=meter_id, **octets)
+
+
+def twice(rows: Iterable[Row]) -> dict[int, int]:
+    """Rows (by their place) of a meter that stands on an earlier row with other values: that row's place. Which of them is
+    right, nobody but the sender knows.
+    """
+    first: dict[str, tuple[int, Row]] = {}
+    found: dict[int, int] = {}
+    for place, row in enumerate(rows):
+        before, known = first.setdefault(row.meter.id, (place, row))
+        if (known.meter, known.keys) != (row.meter, row.keys):
+            found[place] = before
+    return found
 
 
 def shared(rows: Iterable[Row], owner: Callable[[str], str]) -> dict[int, str]:

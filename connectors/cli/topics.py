@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.cli.failure import unreachable, usage
+from connectors.cli.output import say
 from schemas.codec import Codec, CodecError
 from schemas.records import Record
 from schemas.registry import RegistryError
@@ -99,6 +100,14 @@ def decoded(given: Settings, messages: Iterator[Message]) -> Iterator[tuple[Mess
             yield message, error
         except RegistryError as error:
             raise unreachable(str(error)) from error
+
+
+def tell_unread(topic: str, unread: Sequence[CodecError]) -> None:
+    """Say how many records of a topic are none of ours, where any are: whoever wrote them is not `hes`."""
+    if unread:
+        count = f"{len(unread)} records" if len(unread) > 1 else "a record"
+        say(f"[yellow]note[/]: left out {count} on {topic} that cannot be read; the first: {unread[0]}")
+        say(f"  try: `hes dead-letters list`, and find out who else may write to {topic}")
 
 
 def watermarks(consumer: Consumer, part: TopicPartition) -> tuple[int, int]:

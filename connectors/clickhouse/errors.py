@@ -19,7 +19,11 @@ class RefusedError(Exception):
 
 
 class TableError(FatalError):
-    """A table is not as the migrations leave it."""
+    """A table is not as the migrations leave it. `said` is what ClickHouse says, for a statement that a person wrote."""
+
+    def __init__(self, what: str, said: str = "") -> None:
+        super().__init__(what)
+        self.said = said or what
 
 
 # Numbers are ClickHouse's ErrorCodes.cpp.
@@ -54,7 +58,8 @@ def translated(code: int, text: str, doing: str) -> Exception:
     if code in _TABLE:
         return TableError(
             f"{doing}: {said}. The table is not as the migrations leave it: compare SHOW CREATE TABLE with "
-            "connectors/clickhouse/tables/*.sql and undo what was altered by hand"
+            "connectors/clickhouse/tables/*.sql and undo what was altered by hand",
+            f"{doing}: {said}",
         )
     if code in _ACCOUNT:
         return FatalError(f"{doing}: {said}. Look at the user in clickhouse.url and at what it may do")

@@ -16,6 +16,8 @@ from connectors.gateway.errors import JobError
 from schemas.records import Meter
 
 DIAL_IN = "dial-in"
+ENDPOINTS = "tcp://host:port, udp://host:port, dial-in or serial:/dev/ttyUSB0?rate=9600"
+"""How endpoints are written, for whoever wrote one that is none."""
 SERIAL = "serial"
 _SCHEMES: dict[str, tuple[str, int | None]] = {
     "tcp": ("tcp", None),
@@ -50,12 +52,15 @@ def address_of(meter: Meter) -> Address:
         raise JobError("meter-no-endpoint", f"meter {meter.id} has no endpoint; it can push, but it cannot be read")
     address = _parsed(meter.endpoint)
     if address is None:
-        detail = (
-            f"meter {meter.id} has the endpoint {meter.endpoint!r}; tcp://host:port, udp://host:port, dial-in or "
-            "serial:/dev/ttyUSB0?rate=9600 is expected"
+        raise JobError(
+            "endpoint-unsupported", f"meter {meter.id} has the endpoint {meter.endpoint!r}; {ENDPOINTS} is expected"
         )
-        raise JobError("endpoint-unsupported", detail)
     return address
+
+
+def is_address(endpoint: str) -> bool:
+    """Whether an endpoint is one that `address_of` takes."""
+    return _parsed(endpoint) is not None
 
 
 @lru_cache(maxsize=8_192)

@@ -223,18 +223,25 @@ class _Gateway:
         heard: list[PushDatagrams] = []
         for door in self._doors:
             ports = {}
-            if door.tcp_port >= 0:
-                connection = partial(self._listener.connection, door.protocol)
-                tcp = await loop.create_server(connection, settings.host, door.tcp_port, backlog=_BACKLOG)
-                servers.append(tcp)
-                ports["tcp_port"] = tcp.sockets[0].getsockname()[1]
-            if door.udp_port >= 0:
-                udp, datagrams = await loop.create_datagram_endpoint(
-                    partial(self._listener.datagrams, door.protocol), local_addr=(settings.host, door.udp_port)
-                )
-                sockets.append(udp)
-                heard.append(datagrams)
-                ports["udp_port"] = udp.get_extra_info("sockname")[1]
+            try:
+                if door.tcp_port >= 0:
+                    connection = partial(self._listener.connection, door.protocol)
+                    tcp = await loop.create_server(connection, settings.host, door.tcp_port, backlog=_BACKLOG)
+                    servers.append(tcp)
+                    ports["tcp_port"] = tcp.sockets[0].getsockname()[1]
+                if door.udp_port >= 0:
+                    udp, datagrams = await loop.create_datagram_endpoint(
+                        partial(self._listener.datagrams, door.protocol), local_addr=(settings.host, door.udp_port)
+                    )
+                    sockets.append(udp)
+                    heard.append(datagrams)
+                    ports["udp_port"] = udp.get_extra_info("sockname")[1]
+            except OSError as error:
+                where = f"{settings.host}, TCP port {door.tcp_port}, UDP port {door.udp_port}"
+                raise FatalError(
+                    f"the gateway cannot listen for {door.protocol.value} on {where}: {error.strerror}. "
+                    "End what has the port, or set another (`hes doctor --settings`)"
+                ) from error
             self._log.info("listening", protocol=door.protocol.value, host=settings.host, **ports)
         relay = await self._open_relay()
         self._authority.start()

@@ -217,6 +217,14 @@ def running_endpoints(home: Path | None = None) -> Endpoints | None:
     return _endpoints(state.ports) if all(name in state.ports for part in PARTS for name in part.ports) else None
 
 
+def endpoints_in_part(home: Path | None = None) -> Endpoints | None:
+    """Where the stack of a home serves, or would if what has died were started again; None where nothing of it runs."""
+    state = load_state(Home.of(home))
+    if not any(process.alive(state.processes.get(part.name)) for part in PARTS):
+        return None
+    return _endpoints(state.ports) if all(name in state.ports for part in PARTS for name in part.ports) else None
+
+
 def _endpoints(chosen: Mapping[str, int]) -> Endpoints:
     return Endpoints(kafka=KAFKA.address(chosen), registry=REGISTRY.address(chosen), clickhouse=CLICKHOUSE.address(chosen))
 

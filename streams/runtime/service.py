@@ -84,7 +84,12 @@ def run(service: str, settings: Settings, body: Callable[[Runtime], None], *, li
 
     stop_when_asked(runtime.stopping, log)
     tracing.export_to(spans)
-    runtime.health.start()
+    try:
+        runtime.health.start()
+    except OSError as error:
+        where = f"{settings.health.host}:{settings.health.port}"
+        log.error("cannot-start", reason=f"health.port cannot be opened at {where}: {error.strerror}")  # noqa: TRY400 - as above
+        return 3
     log.info("started", pid=os.getpid(), health_port=runtime.health.port, environment=settings.environment)
     try:
         body(runtime)
@@ -135,7 +140,7 @@ def _codec(settings: Settings, clock: Clock) -> Codec:
     """A codec with every schema id at hand, so that a registry that goes away later stops nothing that is known."""
     codec = Codec(RemoteRegistry(settings.registry.url))
     until = clock.monotonic() + _REGISTRY_PATIENCE_S
-    waiting = threading.Event()
+    waiting, said = threading.Event(), False
     while True:
         try:
             for record in RECORDS.values():
@@ -143,6 +148,9 @@ def _codec(settings: Settings, clock: Clock) -> Codec:
         except RegistryError as error:
             if not error.retry or clock.monotonic() > until:
                 raise FatalError(str(error)) from error
+            if not said:  # a minute of silence looks like a service that hangs
+                structlog.get_logger("service").warning("waiting", reason=str(error), seconds=_REGISTRY_PATIENCE_S)
+                said = True
             waiting.wait(1.0)
         else:
             return codec

@@ -11,7 +11,7 @@ import typer
 from connectors.cli import context
 from connectors.cli.failure import DONE_WITH_FAILURES
 from connectors.cli.options import AsOption, KeyOption
-from connectors.cli.output import Format, FormatOption, chosen, emit
+from connectors.cli.output import Format, FormatOption, chosen, emit, say
 from schemas.records import CampaignState, Verdict
 
 if TYPE_CHECKING:  # what a command needs is imported when it runs
@@ -215,6 +215,8 @@ def watch(
     given = context.settings()
     found = campaigns(given, encoded(given)).one(campaign)
     view = View(given, found)
+    if seconds is None and found.campaign.state is CampaignState.DRAFT:
+        say(f"nothing is sent before it is approved: `hes approve {found.campaign.id}`; Ctrl-C ends watching")
     last = view.follow(seconds, live=chosen(format) is not Format.JSON)
     view.show(format)
     if plot is not None:

@@ -124,7 +124,8 @@ def list_(
     codec = encoded(given)
     wanted = CommandState.AWAITING_APPROVAL if waiting else state
     rows: list[dict[str, Any]] = []
-    for case, status in sorted(standing(given, codec).values(), key=lambda pair: pair[0].received_at):
+    known = standing(given, codec)
+    for case, status in sorted(known.values(), key=lambda pair: pair[0].received_at):
         request = codec.decode(case.request)
         if isinstance(request, CommandRequest) and wanted in (None, status.state):
             meters = ", ".join(case.meters[:3]) + (f" and {len(case.meters) - 3} more" if len(case.meters) > 3 else "")
@@ -155,7 +156,10 @@ def list_(
             for each in campaigns(given, codec).all()
             if each.campaign.state is CampaignState.DRAFT
         ]
-    emit(rows, format, empty="no commands on the books; `hes disconnect`, `hes reconnect` and `hes read` ask for some")
+    empty = "no commands on the books; `hes disconnect`, `hes reconnect` and `hes read` ask for some"
+    if known:
+        empty = f"none of the {len(known):,} commands on the books is so"
+    emit(rows, format, empty="nothing waits for a decision" if waiting else empty)
 
 
 @commands.command()

@@ -35,7 +35,7 @@ def list_(
 ) -> None:
     """Count dead letters by service and code, or list each."""
     found = unique(context.settings(), code, service)
-    empty = "no dead letters"
+    empty = "no dead letters" + (" of that code or service" if code or service else "")
     if each:
         emit(
             (

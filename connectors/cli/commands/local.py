@@ -55,6 +55,7 @@ def status(format: FormatOption = None) -> None:  # noqa: A002 - the option's na
         parts = LocalStack().status()
     _show(parts, format)
     if any(part.state != "running" for part in parts):
+        _tell_demo()
         raise typer.Exit(DONE_WITH_FAILURES)
 
 
@@ -67,6 +68,16 @@ def failures_named() -> Iterator[None]:
         yield
     except LocalError as error:
         raise CommandError(error.what, mend=error.mend, exit_code=CANNOT_CONNECT) from error
+
+
+def _tell_demo() -> None:
+    """The demo has a stack of its own, which other commands take where no other one runs."""
+    from connectors.cli import context
+    from connectors.local.home import Home
+    from connectors.local.stack import running_endpoints
+
+    if (demo := running_endpoints(Home.of(context.home().data("demo")).root)) is not None:
+        say(f"the demo's own stack runs, and commands use it: Kafka {demo.kafka}, {demo.registry}, {demo.clickhouse}")
 
 
 def _show(parts: list[PartStatus], format: Format | None) -> None:  # noqa: A002 - the option's name

@@ -13,7 +13,7 @@ from connectors.cli import context
 from connectors.cli.commands.commands import Feeder, Group, Ids, Reason, Segment, Timeout, Transformer, Wait, ask_for
 from connectors.cli.failure import CommandError, usage
 from connectors.cli.options import AsOption, KeyOption
-from connectors.cli.output import FormatOption, emit
+from connectors.cli.output import FormatOption, emit, say
 from schemas.records import Operation
 
 if TYPE_CHECKING:  # what a command needs is imported when it runs
@@ -117,13 +117,21 @@ def promote(key_ref: Annotated[str, typer.Argument(help="the meter's key referen
     """Take the new keys of a meter for its keys: somebody knows that it has them."""
     with _told():
         _store().promote(key_ref)
+    say(f"{key_ref}: the new keys are its keys now")
 
 
 @keys.command()
 def drop(key_ref: Annotated[str, typer.Argument(help="the meter's key reference")]) -> None:
     """Forget the new keys of a meter: somebody knows that it does not have them."""
     with _told():
-        _store().drop(key_ref)
+        store = _store()
+        if key_ref not in store.changes():
+            raise CommandError(
+                f"no change of the keys under {key_ref!r} is under way",
+                mend="`hes meters keys changes` shows those that are",
+            )
+        store.drop(key_ref)
+    say(f"{key_ref}: the new keys are forgotten")
 
 
 def _store() -> FileKeyStore:

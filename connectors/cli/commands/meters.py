@@ -14,7 +14,7 @@ from connectors.cli import context
 from connectors.cli.commands import meter_keys
 from connectors.cli.failure import DONE_WITH_FAILURES, CommandError, unreachable, usage
 from connectors.cli.output import FormatOption, dumps, emit, progress, row_of, say
-from connectors.cli.topics import Span, decoded, read_topic
+from connectors.cli.topics import Span, decoded, read_topic, tell_unread
 from schemas.codec import CodecError
 from schemas.records import Meter, MeterState
 from schemas.registry import RegistryError
@@ -54,7 +54,7 @@ def import_(
     given; keys that are being changed are refused.
     """
     from connectors.cli.registering import changing, keeping
-    from connectors.cli.shipment import Row, read_shipment, shared
+    from connectors.cli.shipment import Row, read_shipment, shared, twice
 
     given = context.settings()
     read: list[tuple[Path, Row]] = []
@@ -66,6 +66,10 @@ def import_(
             else:
                 wrong += 1
                 say(f"[yellow]{file}, line {item.line}[/]: {item.detail}")
+    if not read and not wrong:
+        raise usage(
+            f"{', '.join(map(str, files))}: no line describes a meter", "a line a meter follows the names of columns"
+        )
     rows = [row for _, row in read]
     refused = {
         place: f"key-shared: meter {rows[place].meter.id} names the key reference {rows[place].meter.key_ref!r}, which is "
@@ -74,6 +78,8 @@ def import_(
     }
     store = _held_keys(given)
     refused = changing(rows, store) | refused
+    for place, before in twice(rows).items():
+        refused[place] = f"meter {rows[place].meter.id} is in {read[before][0]}, line {rows[before].line}, with other values"
     for place, why in sorted(refused.items()):
         file, row = read[place]
         say(f"[yellow]{file}, line {row.line}[/]: {why}")
@@ -210,7 +216,7 @@ def list_(
             if (state is None or meter.state is state) and (not segment or meter.segment == segment)
         ),
         format,
-        empty="no meters yet; `hes meters import FILE` brings them",
+        empty=f"none of the {len(found):,} meters is so" if found else "no meters yet; `hes meters import FILE` brings them",
     )
 
 
@@ -276,8 +282,7 @@ def registry(given: Settings) -> dict[str, Meter]:
             known[record.id] = record
         elif isinstance(record, CodecError):
             unread.append(record)
-    if unread:
-        say(f"[yellow]note[/]: {len(unread)} records on {TOPIC} cannot be read; the first: {unread[0]}")
+    tell_unread(TOPIC, unread)
     return known
 
 

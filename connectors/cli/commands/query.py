@@ -17,7 +17,7 @@ def query(
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
     """Run a statement on ClickHouse and print its rows."""
-    from connectors.clickhouse.errors import RefusedError
+    from connectors.clickhouse.errors import RefusedError, TableError
     from connectors.clickhouse.store import open_store
 
     given = context.settings()
@@ -26,10 +26,9 @@ def query(
     except TemporaryError as error:
         raise unreachable(str(error)) from error
     except (RefusedError, FatalError) as error:
-        mend = (
-            f'`hes query "SHOW TABLES FROM {given.clickhouse.database}"` lists what there is; `hes run clickhouse` makes it'
-        )
-        raise CommandError(str(error), mend=mend) from error
+        mend = f'`hes query "SHOW DATABASES"` and "SHOW TABLES FROM {given.clickhouse.database}" list what there is; '
+        mend += "`hes run clickhouse` makes the tables"
+        raise CommandError(error.said if isinstance(error, TableError) else str(error), mend=mend) from error
     emit((dict(zip(result.names, row, strict=True)) for row in result.rows), format, empty="no rows")
 
 

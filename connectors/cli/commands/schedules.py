@@ -16,7 +16,7 @@ from connectors.cli import context
 from connectors.cli.failure import CommandError, unreachable
 from connectors.cli.output import FormatOption, dumps, emit, row_of, say
 from connectors.cli.schedule_files import read_schedules
-from connectors.cli.topics import decoded, read_topic
+from connectors.cli.topics import decoded, read_topic, tell_unread
 from schemas.codec import CodecError
 from schemas.records import Schedule, Tick
 from schemas.registry import RegistryError
@@ -192,11 +192,13 @@ def _latest(given: Settings, topic: str) -> dict[str, Any]:
     """The latest record of every key that is not removed."""
     latest = {message.key(): message for message in read_topic(given, topic)}
     found: dict[str, Any] = {}
+    unread: list[CodecError] = []
     for message, record in decoded(given, iter([each for each in latest.values() if each.value() is not None])):
         if isinstance(record, CodecError):
-            say(f"[yellow]note[/]: a record on {topic} cannot be read: {record}")
+            unread.append(record)
         else:
             found[(message.key() or b"").decode("utf-8", "replace")] = record
+    tell_unread(topic, unread)
     return found
 
 

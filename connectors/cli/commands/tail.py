@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from connectors.cli import context
-from connectors.cli.output import Format, FormatOption, chosen, emit, row_of
+from connectors.cli.output import Format, FormatOption, chosen, emit, row_of, say
 from connectors.cli.topics import Span, decoded, read_topic
 from schemas.codec import CodecError
 from schemas.records import IntervalReadings, Record, RegisterReadings
@@ -53,6 +53,9 @@ def tail(
     given = context.settings()
     span = Span(follow=not no_follow, from_end=not (from_beginning or no_follow))
     rows = _rows(decoded(given, read_topic(given, TOPICS[what], span)), meter)
+    if not no_follow:
+        since = "from its beginning" if from_beginning else "from now on; --from-beginning shows what is there, too"
+        say(f"following {TOPICS[what]} {since}; Ctrl-C ends it")
     wanted = Format.TEXT if chosen(format) is Format.TABLE and not no_follow else format
     emit(islice(rows, limit) if limit else rows, wanted, empty=f"no {what} yet")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -16,9 +17,8 @@ def board(now: Snapshot, *, left_s: float | None = None, words: str = "") -> Ren
     """What a person sees."""
     until = f"{left_s:.0f} s left" if left_s is not None else "Ctrl-C ends it"
     head = Text.assemble(("hes demo", "bold"), f"   {_clock(now.at_s)}   {until}   ", (words, "yellow"))
-    columns = Table.grid(padding=(0, 1))
-    columns.add_row(Group(_meters(now), _flow(now)), _events(now), _lag(now))
-    return Group(head, columns)
+    # As many panels side by side as the terminal is wide enough for: a number that is cut off is a wrong number.
+    return Group(head, Columns([Group(_meters(now), _flow(now)), _events(now), _lag(now)]))
 
 
 def _meters(now: Snapshot) -> Panel:
@@ -43,7 +43,7 @@ def _flow(now: Snapshot) -> Panel:
             ("reads a second", f"{now.rates.get('reads', 0):,.0f}"),
             ("failed", f"{now.reads_failed:,.0f}"),
             ("intervals stored", f"{now.intervals:,.0f}"),
-            ("on demand p50, p99", f"{median} ms, {late} ms" if count else "-"),
+            ("on demand p50, p99", f"{median}, {late} ms" if count else "-"),
         ],
     )
 

@@ -110,7 +110,7 @@ def _shown(record: Path | None) -> Iterator[Show]:
                 counts = (
                     f"{snapshot.reads:,.0f} reads, {snapshot.pushes:,.0f} pushes, {snapshot.intervals:,.0f} intervals stored"
                 )
-                say(f"{snapshot.at_s:.0f} s: {counts}, {letters:,.0f} dead letters {words}".rstrip())
+                say(f"{snapshot.at_s:.0f} s: {counts}, {letters:,.0f} dead letters{words and f'; {words}'}")
 
         yield tell
     if record is not None and last:

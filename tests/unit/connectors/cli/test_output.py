@@ -191,3 +191,31 @@ def test_a_reader_that_left_is_no_traceback() -> None:
         child.stdout.close()
         assert child.stderr.read() == b""
         assert child.wait() in (0, 1)
+
+
+def test_a_terminal_too_narrow_for_a_table_gets_a_line_a_cell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "_WIDE", 60)
+    names = ("command", "state", "operation", "requested_by", "received", "reason")
+    emit([{name: f"{name} of a command" for name in names} | {"code": ""}] * 2, Format.TABLE)
+    lines = capsys.readouterr().out.splitlines()
+    assert [" ".join(line.split()) for line in lines[:6]] == [f"{name} {name} of a command" for name in names]
+    assert lines[:7] == lines[7:]
+
+
+@pytest.mark.parametrize("width", [200, 50])
+def test_a_long_table_looks_like_a_short_one(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A long one is printed without rich, which is what it is held against; where cells are folded, by rich all the same."""
+    rows = [
+        {"id": f"meter {n}", "count": n * 7, "place": "Zählpunkt 東京" if n % 3 else None, "x": "a" * (n % 17)}
+        for n in range(50)
+    ]
+    monkeypatch.setattr(output, "_WIDE", width)
+    emit(rows, Format.TABLE)
+    by_rich = capsys.readouterr().out
+    monkeypatch.setattr(output, "_MANY", 10)
+    emit(rows, Format.TABLE)
+    assert capsys.readouterr().out == by_rich

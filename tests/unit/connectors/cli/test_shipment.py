@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from connectors.cli import shipment
 from connectors.cli.failure import USAGE, CommandError
-from connectors.cli.shipment import Row, Wrong, read_shipment, shared
+from connectors.cli.shipment import Row, Wrong, read_shipment, shared, twice
 from connectors.protocols.dlms.meter_keys import MeterKeys
 from connectors.protocols.dlms.signing import point
 from connectors.simulator.config import FleetConfig
@@ -285,3 +285,60 @@ def test_what_the_simulator_writes(tmp_path: Path) -> None:
         assert (row.keys.ek, row.keys.ak) == (plan.encryption_key, plan.authentication_key)
         assert row.keys.password == plan.password.encode()
         assert plan.encryption_key.hex() not in repr(row).lower()
+
+
+ENDPOINTS = {
+    "none: it only pushes": ("", True),
+    "TCP": ("tcp://10.0.0.7:4059", True),
+    "UDP, IPv6": ("udp://[2001:db8::7]:4059", True),
+    "it connects to us": ("dial-in", True),
+    "serial": ("serial:/dev/ttyUSB0?rate=9600", True),
+    "C12.22": ("c1222://10.0.0.7", True),
+    "no scheme": ("10.0.0.7:4059", False),
+    "only a name": ("meter-7", False),
+    "no port": ("tcp://10.0.0.7", False),
+    "no such port": ("tcp://10.0.0.7:99999", False),
+    "another scheme": ("http://10.0.0.7:4059", False),
+}
+
+
+@pytest.mark.parametrize(("endpoint", "good"), ENDPOINTS.values(), ids=ENDPOINTS)
+def test_an_endpoint_that_no_job_could_use_is_wrong(endpoint: str, good: bool, tmp_path: Path) -> None:
+    (row,) = read(tmp_path, f"id,endpoint\nM1,{endpoint}\n")
+    if good:
+        assert meter(row).endpoint == endpoint
+    else:
+        line, words = wrong(row)
+        assert line == 2
+        assert "tcp://host:port" in words
+
+
+TWICE = {
+    "once each": ("M1,a\nM2,a\n", {}),
+    "the same line again": ("M1,a\nM1,a\n", {}),
+    "with other values": ("M1,a\nM2,a\nM1,b\n", {2: 0}),
+    "three times": ("M1,a\nM1,b\nM1,a\nM1,c\n", {1: 0, 3: 0}),
+}
+
+
+@pytest.mark.parametrize(("lines", "found"), TWICE.values(), ids=TWICE)
+def test_a_meter_with_two_sets_of_values(lines: str, found: dict[int, int], tmp_path: Path) -> None:
+    rows = [row for row in read(tmp_path, f"id,segment\n{lines}") if isinstance(row, Row)]
+    assert twice(rows) == found
+
+
+def test_the_example_in_the_docs_is_a_meter(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[4] / "docs" / "operators.md").read_text(encoding="utf-8")
+    example = re.search(r"\n    (id,system_title.*)\n    (METER,.*)\n", text)
+    assert example is not None
+    (row,) = read(tmp_path, "\n".join(example.groups()).replace("000102…", EK).replace("D0D1D2…", AK))
+    assert meter(row).groups == ("north", "shops")
+    assert meter(row).endpoint == "tcp://10.0.0.7:4059"
+
+
+def test_the_docs_know_every_column_that_there_is() -> None:
+    """Those of keys are in keys.md; some are for what `hes` itself writes."""
+    docs = Path(__file__).parents[4] / "docs"
+    text = (docs / "operators.md").read_text(encoding="utf-8") + (docs / "keys.md").read_text(encoding="utf-8")
+    for column in set(shipment._CSV_COLUMNS) - {"state", "exchanged_for", "firmware", "hardware"}:
+        assert f"`{column}`" in text, column

@@ -20,7 +20,7 @@ from connectors.local.home import load_state, save_state
 from connectors.local.java import Java
 from connectors.local.part import Part, Ports, Site
 from connectors.local.process import Command, alive
-from connectors.local.stack import LocalStack, running_endpoints
+from connectors.local.stack import LocalStack, endpoints_in_part, running_endpoints
 
 SERVE = """
 import http.server, sys
@@ -86,6 +86,17 @@ def test_up_status_down(make: Callable[..., LocalStack]) -> None:
     assert {status.state for status in stack.status()} == {"stopped"}
     assert running_endpoints(stack.home.root) is None
     assert not stack.down()
+
+
+def test_a_stack_of_which_a_part_died_is_known_all_the_same(make: Callable[..., LocalStack]) -> None:
+    with make() as stack:
+        assert endpoints_in_part(stack.home.root) is None
+        endpoints = stack.up()
+        os.kill(pids(stack)["kafka"] or 0, signal.SIGKILL)
+        os.waitpid(load_state(stack.home).processes["kafka"].pid, 0)
+        assert running_endpoints(stack.home.root) is None
+        assert endpoints_in_part(stack.home.root) == endpoints
+    assert endpoints_in_part(stack.home.root) is None
 
 
 def test_ports_are_kept_from_one_time_to_the_next(make: Callable[..., LocalStack]) -> None:

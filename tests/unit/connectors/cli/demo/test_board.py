@@ -35,7 +35,7 @@ def drawn(snapshot: Snapshot, width: int = 160, **more: object) -> str:
 
 @pytest.mark.parametrize(
     "words",
-    ["02:05", "1,200", "4,567", "91,011", "1,234,567", "12 ms, 340 ms", "key-missing", "hes.events.bulk", "1,500", "42"],
+    ["02:05", "1,200", "4,567", "91,011", "1,234,567", "12, 340 ms", "key-missing", "hes.events.bulk", "1,500", "42"],
 )
 def test_what_it_shows(words: str) -> None:
     assert words in drawn(BUSY)
@@ -49,6 +49,15 @@ def test_codes_are_in_the_order_of_their_counts() -> None:
 @pytest.mark.parametrize(("left_s", "words"), [(None, "Ctrl-C ends it"), (12.4, "12 s left"), (0.0, "0 s left")])
 def test_how_long_it_goes_on(left_s: float | None, words: str) -> None:
     assert words in drawn(BUSY, left_s=left_s)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 160])
+@pytest.mark.parametrize("words", ["1,200", "1,234,567", "12, 340 ms", "frame-garbage", "hes.events.bulk", "1,500"])
+def test_no_number_is_cut_off_in_any_width(width: int, words: str) -> None:
+    shown = drawn(BUSY, width)
+    assert words in shown
+    assert "…" not in shown
+    assert all(len(line) <= width for line in shown.splitlines())
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
