@@ -18,7 +18,7 @@ from connectors.cli.bench.stack import bench_stack, service
 from connectors.cli.failure import CommandError
 from connectors.cli.main import app
 from connectors.local.home import Home
-from schemas.records import AuditEntry, CommandState, Job, Operation, Outcome, Register, RegisterReadings
+from schemas.records import AuditEntry, CommandState, Job, Meter, Operation, Outcome, Register, RegisterReadings
 from streams.runtime.authority.chain import Link, linked
 from streams.runtime.settings import Settings
 from tests.integration.commands_rig import Rig
@@ -95,10 +95,11 @@ def test_two_people_cut_a_customer_off_and_the_audit_tells(running: tuple[Settin
     head = verdict["head"]
     (agrees,) = shell.run("audit", "verify", "--expect", head)
     assert agrees["sound"] is True
+    _foreign_records_hide_nothing(shell, rig, head)
     # One record altered: as Kafka takes none back, it is written behind, under the number that it would replace.
     altered = replace(entries[3], actor="nobody")
     rig.send("hes.audit", "c", altered)
-    (verdict,) = shell.run("audit", "verify", code=1)
+    verdict, _ = shell.run("audit", "verify", code=1)
     assert (verdict["sound"], verdict["offset"] > 0, "was altered" in verdict["what"]) == (False, True, True)
     with service("commands", settings, home, environ) as desk:
         rig.until("that the service is ready", lambda: desk.get("/health/ready") is not None)
@@ -107,6 +108,13 @@ def test_two_people_cut_a_customer_off_and_the_audit_tells(running: tuple[Settin
     last = rig.records("hes.audit", AuditEntry)[-1]
     assert last == linked(last, Link(entries[-1].sequence, entries[-1].hash))
     rig.close()
+
+
+def _foreign_records_hide_nothing(shell: Shell, rig: Rig, head: str) -> None:
+    rig.send("hes.audit", "c", Meter(id="m9"))
+    sound, foreign = shell.run("audit", "verify", code=1)
+    assert (sound["sound"], sound["head"]) == (True, head)
+    assert (foreign["sound"], foreign["entries"], foreign["what"]) == (False, 1, "no audit entry: Meter")
 
 
 def _keys_are_changed(shell: Shell, rig: Rig) -> str:

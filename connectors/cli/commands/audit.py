@@ -26,7 +26,8 @@ def verify(
     ] = None,
     format: FormatOption = None,  # noqa: A002 - the option's name
 ) -> None:
-    """Walk every chain, and name the first record that was altered, left out, put in or replaced; exit code 1 then.
+    """Walk every chain, and name the first record that was altered, left out, put in or replaced; exit code 1 then, and
+    where there is a record that is no entry, which is passed over.
 
     Note the heads that it prints somewhere else: whoever can write the whole topic anew cannot change your note.
     """
@@ -45,7 +46,7 @@ def verify(
         ends[chain] = step
         if (chain, step.sequence, step.hash) in wanted:
             agrees.add((chain, step.sequence, step.hash))
-    faults = {"": reader.fault} if reader.fault else {} if found is None else {found.chain: found.what}
+    faults = {} if found is None else {found.chain: found.what}
     for chain, sequence, digest in wanted:
         if not faults and (chain, sequence, digest) not in agrees:
             faults[chain] = f"entry {sequence} is not the one that was noted: the chain was written anew, or cut short"
@@ -57,9 +58,16 @@ def verify(
         if what:
             row |= {"broken_at": at.sequence + 1, "offset": reader.offset, "what": what}
         rows.append(row)
+    if reader.foreign:
+        offset, what = next(iter(reader.foreign.items()))
+        row = {"chain": "", "sound": False, "entries": len(reader.foreign), "offset": offset}
+        rows.append(row | {"what": f"no audit entry: {what}"})
     emit(rows, format)
+    for offset, what in reader.foreign.items():
+        say(f"[red]no audit entry[/] at offset {offset} of {TOPIC}, passed over: {what}; find out who can write there")
     for chain, what in faults.items():
         say(f"[red]the chain {chain or 'of commands'} does not hold[/] at offset {reader.offset} of {TOPIC}: {what}")
+    if faults or reader.foreign:
         raise typer.Exit(DONE_WITH_FAILURES)
 
 
@@ -81,11 +89,12 @@ def list_(
 
 
 class _Reader:
-    """The entries of the topic, and where it is; it stops at a record that is none."""
+    """The entries of the topic, where it is, and what else it found there."""
 
     def __init__(self) -> None:
         self.offset = -1
-        self.fault = ""
+        self.foreign: dict[int, str] = {}
+        """What a record is that is no entry, by offset: in no chain, so it can neither hide nor replace an entry."""
 
     def entries(self) -> Iterator[AuditEntry]:
         from connectors.cli.topics import decoded, read_topic
@@ -94,12 +103,10 @@ class _Reader:
         given = context.settings()
         for message, record in decoded(given, read_topic(given, TOPIC)):
             self.offset = message.offset() or 0
-            if not isinstance(record, AuditEntry):
-                self.fault = (
-                    f"the record is no audit entry: {record if isinstance(record, Exception) else type(record).__name__}"
-                )
-                return
-            yield record
+            if isinstance(record, AuditEntry):
+                yield record
+            else:
+                self.foreign[self.offset] = str(record) if isinstance(record, Exception) else type(record).__name__
 
 
 def _expected(text: str) -> tuple[str, int, bytes]:

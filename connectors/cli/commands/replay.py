@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,6 +45,8 @@ def replay(
         raise usage("give files, or --from-topic", "`hes replay capture.pcap`, or `hes replay --from-topic hes.frames`")
     if unknown := [name for name in reach or () if name not in REACHES]:
         raise usage(f"--reach {unknown[0]} is no service that a replay can reach", "there are " + ", ".join(REACHES))
+    if missing := next((name for name in files or () if name != "-" and not Path(name).exists()), None):
+        raise usage(f"there is no file {missing}", "give hex, binary or pcap files; - is standard input")
     if files and (start or end or meter):
         raise usage("--meter, --from and --to are for --from-topic", "files are replayed whole")
     wanted = Wanted(meter, _time("--from", start), _time("--to", end), rate, limit, tuple(reach or ()))
