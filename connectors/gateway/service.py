@@ -239,7 +239,7 @@ class _Gateway:
             except OSError as error:
                 where = f"{settings.host}, TCP port {door.tcp_port}, UDP port {door.udp_port}"
                 raise FatalError(
-                    f"the gateway cannot listen for {door.protocol.value} on {where}: {error.strerror}. "
+                    f"the gateway cannot listen for {door.protocol.value} on {where}: {error.strerror or error}. "
                     "End what has the port, or set another (`hes doctor --settings`)"
                 ) from error
             self._log.info("listening", protocol=door.protocol.value, host=settings.host, **ports)

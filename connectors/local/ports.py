@@ -13,10 +13,11 @@ RANGE = range(20_000, 30_000)
 """Below the range from which systems take the ports of outgoing connections, so that none sits there when we come back."""
 
 
-def is_free(port: int) -> bool:
+def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
     """Whether a server could listen here now (connections of an earlier one that linger do not count)."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(type=kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:
@@ -43,8 +44,13 @@ def choose(names: Iterable[str], remembered: Mapping[str, int], avoid: Collectio
     return chosen
 
 
-def _another(taken: Collection[int]) -> int:
-    for port in random.sample(RANGE, 200):
-        if port not in taken and is_free(port):
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port that is free now, and that no outgoing connection will have taken by the time a server listens."""
+    return _another((), kind)
+
+
+def _another(taken: Collection[int], kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    for port in random.SystemRandom().sample(RANGE, 200):  # of its own: two processes may have seeded theirs alike
+        if port not in taken and is_free(port, kind):
             return port
     raise LocalError(f"no free port found on {HOST} between {RANGE.start} and {RANGE.stop - 1}", "end what listens there")

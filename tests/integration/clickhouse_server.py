@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
+from connectors.local.ports import choose, free_port
+
 # Debian puts it into /usr/sbin, upstream's packages into /usr/bin.
 BINARY = shutil.which("clickhouse-server", path="/usr/bin:/usr/sbin:/usr/local/bin")
 
@@ -89,7 +91,7 @@ class Server:
 def debian(folder: Path) -> Iterator[Server]:
     """Debian's server, running; its ports are the native one and HTTP's."""
     assert BINARY
-    tcp, http = _free_ports(2)
+    tcp, http = choose(("tcp", "http"), {}).values()
     (folder / "users.xml").write_text(_USERS.format(password=unquote(PASSWORD)))
     (folder / "config.xml").write_text(_CONFIG.format(folder=folder, tcp=tcp, http=http))
     yield from _running(Server(folder, [BINARY, f"--config-file={folder}/config.xml"], (tcp, http)))
@@ -98,7 +100,7 @@ def debian(folder: Path) -> Iterator[Server]:
 @contextmanager
 def embedded(folder: Path) -> Iterator[Server]:
     """The embedded engine, running; its port is HTTP's."""
-    (port,) = _free_ports(1)
+    port = free_port()
     command = [sys.executable, "-m", "connectors.local.chdb_server", "--path", str(folder / "data"), "--port", str(port)]
     yield from _running(Server(folder, command, (port,)))
 
@@ -127,14 +129,3 @@ def _answers(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from connectors.cli.bench.java_peers import AbsentError, build, command
+from connectors.local.ports import free_port
 
 _SMALL = ("-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
@@ -50,11 +50,3 @@ def jdlms(main: str) -> Iterator[int]:
         assert meter.stdout is not None
         assert meter.stdout.readline() == "ready\n"
         yield port
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

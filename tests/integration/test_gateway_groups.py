@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from connectors.gateway.keystore import MeterKeys
+from connectors.local.ports import free_port
 from connectors.protocols.dlms.broadcast import block_to_all, group_keys, protected
 from connectors.protocols.dlms.framing.wrapper import pack
 from connectors.protocols.dlms.objects.image_transfer import IMAGE, Image
@@ -21,7 +22,6 @@ from schemas.records import CampaignStop, CounterReservation, JobResult, Meter, 
 from tests.integration import firmware_rig
 from tests.integration.gateway_bench import GatewayProcess, Tap, open_cluster
 from tests.integration.group_rig import ADDRESS, AK, BLOCK, KEY, LOOPBACK, Overheard, Street, metric, multicast_port, street
-from tests.integration.java_peer import free_port
 from tests.integration.relay_meters import Desk, now_ms
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]

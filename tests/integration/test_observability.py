@@ -24,8 +24,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from connectors.cli.demo.play import play
-from connectors.cli.demo.stage import Scale, Stage, free_port
+from connectors.cli.demo.stage import Scale, Stage
 from connectors.local.home import Home
+from connectors.local.ports import free_port
 from streams.runtime import metrics
 
 ROOT = Path(__file__).parents[2]

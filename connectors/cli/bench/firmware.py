@@ -20,11 +20,11 @@ from connectors.cli.bench.fleet import running_fleet
 from connectors.cli.bench.gateway_fleet import read_truth
 from connectors.cli.bench.stack import bench_stack, service
 from connectors.cli.bench.worker_rig import RESULTS, Place, Rig, Worker, meters_of, rig_on
-from connectors.cli.demo.stage import free_port
 from connectors.cli.failure import CommandError
 from connectors.cli.shipment import Row
 from connectors.cli.topics import Span, decoded, read_topic
 from connectors.local.home import Home
+from connectors.local.ports import free_port
 from schemas.records import JobResult, Network, Outcome
 from streams.runtime.settings import Settings
 

@@ -11,9 +11,10 @@ from types import MappingProxyType
 
 from connectors.cli import context
 from connectors.cli.commands.topology import apply_to
-from connectors.cli.demo.stage import Child, free_port
+from connectors.cli.demo.stage import Child
 from connectors.local import process
 from connectors.local.home import Home
+from connectors.local.ports import free_port
 from connectors.local.stack import LocalStack
 from streams.runtime.settings import Settings
 

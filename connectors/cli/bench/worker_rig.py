@@ -26,12 +26,13 @@ from connectors.cli.bench.gateway_fleet import Truth
 from connectors.cli.bench.measure import cpu_of, cpu_of_main_thread, memory_of
 from connectors.cli.bench.stack import service
 from connectors.cli.commands.meters import import_rows
-from connectors.cli.demo.stage import Child, free_port
+from connectors.cli.demo.stage import Child
 from connectors.cli.failure import CommandError, usage
 from connectors.cli.shipment import Row
 from connectors.cli.topics import Span, decoded, read_topic
 from connectors.gateway.keystore import MeterKeys
 from connectors.local.home import Home, load_state
+from connectors.local.ports import free_port
 from connectors.local.process import tail
 from schemas.codec import Codec
 from schemas.records import (

@@ -22,7 +22,7 @@ from connectors.cli.commands.meters import import_rows
 from connectors.cli.commands.topology import apply_to
 from connectors.cli.failure import CommandError
 from connectors.cli.shipment import Row, read_shipment
-from connectors.local import process
+from connectors.local import ports, process
 from connectors.local.home import Home, Running
 from connectors.local.stack import LocalStack
 from streams.runtime.settings import Settings
@@ -125,7 +125,7 @@ class Stage:
         # Always the demo's own: whoever has a production cluster in the environment must not find a simulated fleet there.
         self.settings = context.with_local(Settings(), endpoints, self.home, always=True)
         apply_to(self.settings, replication=1)
-        doors = Doors(*(free_port(kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM) * 2))
+        doors = Doors(*(ports.free_port(kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM) * 2))
         self.say(f"starting {self.scale.meters} meters")
         self.fleet = self._new_fleet(doors)
         self.fleet.start()
@@ -197,7 +197,7 @@ class Stage:
 
     def new_service(self, name: str, more: Mapping[str, str]) -> Child:
         """A process of a service on this stage, to be started; `more` goes into its environment."""
-        port = free_port(socket.SOCK_STREAM)
+        port = ports.free_port()
         environ = (
             context.addresses(self.settings) | {"HES_HEALTH__PORT": str(port), "HES_KAFKA__INSTANCE_ID": "demo"} | dict(more)
         )
@@ -227,10 +227,3 @@ class Stage:
                 except json.JSONDecodeError:
                     continue
         return found
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port that is free now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

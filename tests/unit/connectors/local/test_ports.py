@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.local.ports import HOST, RANGE, answers, choose, is_free
+from connectors.local.ports import HOST, RANGE, answers, choose, free_port, is_free
 
 
 @pytest.fixture
@@ -25,6 +25,16 @@ def test_free_ports_differ_and_are_below_the_outgoing_ones() -> None:
     chosen = choose(["a", "b", "c"], {})
     assert len(set(chosen.values())) == 3
     assert all(port in RANGE and is_free(port) and not answers(port) for port in chosen.values())
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_free_port_can_be_listened_on(kind: socket.SocketKind) -> None:
+    with socket.socket(type=kind) as server:
+        server.bind((HOST, port := free_port(kind)))
+        if kind is socket.SOCK_STREAM:
+            server.listen()
+        assert port in RANGE
+        assert not is_free(port, kind)
 
 
 def test_a_remembered_port_is_kept() -> None:
