@@ -7,7 +7,6 @@ telegram leads to a meter. Pure, but for looking into the directory.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from connectors.gateway.directory import Directory
 from connectors.protocols.dlms import cosem
@@ -15,6 +14,7 @@ from connectors.protocols.dlms.telegram import Telegram
 from connectors.protocols.dlms.template import IDENTITY_KINDS, SERIALS, PushTemplate
 from schemas.ids import event_id
 from schemas.records import Identity, IdentityKind, Meter, MeterState, Protocol
+from schemas.values import value_class
 
 Templates = Callable[[Meter], PushTemplate]
 """The push template of a meter."""
@@ -27,7 +27,7 @@ _Held = tuple[Identity, Meter | None]
 """An identity, and the registered meter that has it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Identified:
     """The meter, where one is registered; `conflict` says how identities contradict each other."""
 

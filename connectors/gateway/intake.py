@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -23,6 +22,7 @@ from connectors.gateway.bad_records import BadRecords
 from schemas.codec import Codec, CodecError
 from schemas.records import Job, Operation
 from schemas.registry import RegistryError
+from schemas.values import value_class
 from streams.runtime import metrics
 from streams.runtime.errors import FatalError
 from streams.runtime.kafka import hear_again, new_consumer, values_of
@@ -44,7 +44,7 @@ _GATHER_S = 0.005
 _COMMIT_EVERY_S, _COMMIT_AGAIN_S = 0.1, 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Ticket:
     """A job in hand and where it stands."""
 

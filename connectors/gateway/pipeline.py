@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -34,6 +34,7 @@ from connectors.protocols.dlms.push import GENERIC, reread
 from connectors.protocols.dlms.telegram import Telegram
 from connectors.protocols.dlms.template import PushTemplate, Template
 from schemas.records import Alarm, Identity, IdentityKind, Meter, MeterState, SessionFrames
+from schemas.values import value_class
 
 _AN_HOUR = 3_600_000
 _UNKNOWN = Template("generic")
@@ -44,7 +45,7 @@ Proved = Callable[[str, Pending], None]
 """Told the key reference of a meter that has its new keys."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Letter:
     """A dead letter to be written."""
 
@@ -53,7 +54,7 @@ class Letter:
     data: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Push:
     """What one telegram, or one piece that is none, comes to."""
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from schemas.ids import event_id
 from schemas.longs import Longs
 from schemas.records import Cause, Channel, IntervalReadings, Register, RegisterReadings, Scalar
+from schemas.values import value_class
 
 MAX_CELLS = 50_000
 """Values of one IntervalReadings record; a longer profile becomes several, split by rows, far below Kafka's limit."""
@@ -26,7 +26,7 @@ _DEVIATION_NOT_GIVEN = -0x8000
 _CLOCK_STATUS_NOT_GIVEN = 255
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Origin:
     """Whose values they are, of which object, and how the head-end came by them."""
 
@@ -38,7 +38,7 @@ class Origin:
     job_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Moment:
     """When registers were captured: by the meter's clock where it says, else when they came."""
 
@@ -51,7 +51,7 @@ class Moment:
     clock_status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Rows:
     """Rows of a profile in columns. The last three are empty or have an entry a row."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.records.fields import Millis
+from schemas.values import value_class
 
 
 class AlarmKind(StrEnum):
@@ -37,7 +37,7 @@ class Severity(StrEnum):
     CRITICAL = "CRITICAL"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Alarm:
     """Something a meter, or the gateway about a meter, wants known now."""
 
@@ -59,7 +59,7 @@ class Alarm:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TamperEvent:
     """A tamper as fraud detection wants it, on `fraud.tampers`."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from schemas.records.fields import Millis
+from schemas.values import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AuditEntry:
     """Who did what, chained by hash, on `hes.audit`."""
 
@@ -25,7 +26,7 @@ class AuditEntry:
     chain: str = ""  # whose chain it is an entry of: each fenced writer has one of its own; empty: that of commands
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeadLetter:
     """What could not be parsed, authenticated, mapped or delivered, with its bytes, on `hes.dead-letters`."""
 

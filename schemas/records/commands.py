@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from schemas.records.fields import Millis
 from schemas.records.jobs import Cause, Operation, Priority
 from schemas.records.meters import Network, Target
+from schemas.values import value_class
 
 
 class CommandState(StrEnum):
@@ -47,7 +48,7 @@ class ControlKind(StrEnum):
     AUTHORIZATION = "AUTHORIZATION"  # stands for the decision on each request, such as for prepayment
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CommandRequest:
     """What an operator or a system asks for, on `hes.commands`."""
 
@@ -68,7 +69,7 @@ class CommandRequest:
     environment: str = ""  # the only one that it is meant for
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CommandDecision:
     """A meter operator's decision on exactly one request."""
 
@@ -85,7 +86,7 @@ class CommandDecision:
     target_root: bytes = b""  # root of the hash tree over the target as resolved, where `meters` would be too long
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CommandAck:
     """Where a command, or the job it caused, stands, on `hes.command-acks`."""
 
@@ -113,7 +114,7 @@ class CommandAck:
     pipeline_ms: int | None = None  # finished to this acknowledgement
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Operator:
     """Who may ask and decide, on `hes.operators`, signed by the root key that the settings pin."""
 
@@ -128,7 +129,7 @@ class Operator:
     version: int = 0  # the highest of an id counts
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Control:
     """What holds for all commands or for some meters until it is lifted or expires, on `hes.controls`; it is signed."""
 
@@ -147,7 +148,7 @@ class Control:
     signature: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CommandCase:
     """A command as it was taken, on `hes.command-states`: what does not change any more."""
 
@@ -158,7 +159,7 @@ class CommandCase:
     expires: Millis = 0  # nothing is begun after this
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CommandStatus:
     """Where a command stands, on `hes.command-states`."""
 
@@ -174,7 +175,7 @@ class CommandStatus:
     updated_at: Millis = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CommandLedger:
     """Up to where everything is in the books, on `hes.command-states`, written together with what it counts."""
 

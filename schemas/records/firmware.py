@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from schemas.records.fields import Millis
 from schemas.records.meters import Network, Protocol, Target
+from schemas.values import value_class
 
 
 class CampaignState(StrEnum):
@@ -23,7 +24,7 @@ class CampaignState(StrEnum):
     REJECTED = "REJECTED"  # nobody approved it, or somebody said no
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Campaign:
     """A firmware campaign, on `hes.campaigns`."""
 
@@ -60,7 +61,7 @@ class Campaign:
     ends: tuple[Millis, ...] = ()  # when it is expected to end: the tenth, fiftieth and ninetieth percentile, as planned
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CampaignMeters:
     """Some of a campaign's meters, on `hes.campaigns`: what does not change any more."""
 
@@ -70,7 +71,7 @@ class CampaignMeters:
     waves: bytes = b""  # an octet a meter: the wave that it belongs to
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CampaignProgress:
     """Where the meters of a slice stand, on `hes.campaigns`; everything is in the order of the slice's meters."""
 
@@ -86,7 +87,7 @@ class CampaignProgress:
     at: Millis = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CampaignBudget:
     """What campaigns have taken of a segment's hours, on `hes.campaigns`."""
 
@@ -96,7 +97,7 @@ class CampaignBudget:
     octets: tuple[int, ...] = ()  # of each
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CampaignLedger:
     """Up to where everything is in the books of campaigns, on `hes.campaigns`, written together with what it counts."""
 
@@ -106,7 +107,7 @@ class CampaignLedger:
     at: Millis = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CampaignStop:
     """That a campaign was paused or halted, on `hes.campaign-stops`: jobs of it that gateways hold are void."""
 
@@ -119,7 +120,7 @@ class CampaignStop:
     signature: bytes = b""  # of the service of campaigns, where jobs are signed
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FirmwareManifest:
     """What a firmware image is and which meters it is for, on `hes.images`; signed by the operator who added it."""
 
@@ -146,7 +147,7 @@ class FirmwareManifest:
     removed: bool = False  # there is no such image any more: it was removed by whom, and when, it says it was added
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FirmwarePart:
     """A part of a firmware image, on `hes.images`."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from schemas.records.fields import Millis
 from schemas.records.meters import Network
+from schemas.values import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class GapWatch:
     """What one schedule expects of a meter, and what arrived, day by day. Octets of 0 at the end are not written."""
 
@@ -21,7 +20,7 @@ class GapWatch:
     asked_at: tuple[int, ...] = ()  # milliseconds since the epoch, one a day; empty where none was asked for
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class MeterGaps:
     """Which intervals and reads of a meter arrived, on `hes.gaps`: the memory of the service that fills gaps."""
 
@@ -30,7 +29,7 @@ class MeterGaps:
     at: Millis = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ReadSuccess:
     """What a schedule got of a segment's meters on a day, as far as one partition's meters go; the newest counts."""
 

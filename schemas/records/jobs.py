@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from schemas.records.fields import Millis
 from schemas.records.meters import Network
+from schemas.values import value_class
 
 
 class Cause(StrEnum):
@@ -62,7 +63,7 @@ class Outcome(StrEnum):
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"  # the relay may or may not have moved
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Job:
     """One piece of work for one meter, on a lane of `hes.jobs`."""
 
@@ -86,7 +87,7 @@ class Job:
     signature: bytes = b""  # of the service of commands over all of it, where it has a key (commands.release_key_file)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class JobResult:
     """How a job ended, on `hes.events.urgent`."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.records.fields import Millis
+from schemas.values import value_class
 
 
 class IdentityKind(StrEnum):
@@ -62,7 +62,7 @@ class MeterState(StrEnum):
     EXCHANGED = "EXCHANGED"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Identity:
     """One identity that a meter may present."""
 
@@ -70,7 +70,7 @@ class Identity:
     value: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Meter:
     """What the head-end knows of one meter; on `hes.meters`, keyed by `id`."""
 
@@ -98,7 +98,7 @@ class Meter:
     firmware_at: Millis = 0  # when the meter itself told its firmware or hardware; 0: a file did
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Target:
     """Which meters a command or schedule is for; what is filled is combined with AND."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from schemas.records.fields import Millis
+from schemas.values import value_class
 
 
 class OutageKind(StrEnum):
@@ -48,7 +49,7 @@ class OutageDuration(StrEnum):
     SUSTAINED = "SUSTAINED"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OutageEvent:
     """One revision of an outage as the OMS wants it, on `oms.outages`: the latest of an outage says how it stands.
 
@@ -86,7 +87,7 @@ class OutageEvent:
     told_at: Millis = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OutageTold:
     """How an outage was last told to the OMS."""
 
@@ -106,7 +107,7 @@ class OutageTold:
     told_at: Millis = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OutageState:
     """What is remembered of the alarms below one transformer, or of one feeder, on `hes.outage-states`; in parts."""
 
@@ -124,7 +125,7 @@ class OutageState:
     journal: int = 0  # of a transformer: the number of the last OutageJournal that is in it
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OutageJournal:
     """What one moment changed in what is remembered of alarms, on `hes.outage-states`: added to the states of the
     transformers that it names, whose `journal` is lower than its number.
@@ -146,7 +147,7 @@ class OutageJournal:
     at: Millis = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OutageLedger:
     """Up to where hes.alarms is in the states, on `hes.outage-states`, written together with what it counts."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from schemas.records.fields import Millis, Scalar
 from schemas.records.jobs import Cause
+from schemas.values import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Channel:
     """One column of a profile. Exactly one of the four value columns is filled, one entry a row."""
 
@@ -22,7 +21,7 @@ class Channel:
     texts: tuple[str, ...] = ()  # octets as upper-case hex; empty where a row lacks a value
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class IntervalReadings:
     """A load profile as read: rows of intervals by channels, in columns.
 
@@ -46,7 +45,7 @@ class IntervalReadings:
     job_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Register:
     """One register's value."""
 
@@ -57,7 +56,7 @@ class Register:
     value: Scalar = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RegisterReadings:
     """Registers captured at one time."""
 

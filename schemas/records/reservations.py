@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from schemas.records.fields import Millis
 from schemas.records.jobs import Operation, Outcome
+from schemas.values import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CountersSeen:
     """How far both counters of a key had come when it was last looked; they only rise while the key is the same."""
 
@@ -17,7 +16,7 @@ class CountersSeen:
     ours: int = -1  # highest of ours that the meter answered
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CounterReservation:
     """Highest invocation counter that may have been used for a key, on `hes.counters`; it only rises."""
 
@@ -30,7 +29,7 @@ class CounterReservation:
     seen: CountersSeen = CountersSeen()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CommandIntent:
     """A command to one meter, on `hes.intents`: what is about to be sent, written before it is, and what came of it."""
 
@@ -51,7 +50,7 @@ class CommandIntent:
     settled_at: Millis | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Opening:
     """A claim to cut one supply, on `hes.openings`: their order says which are within the cap a minute."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from schemas.records.fields import Millis
 from schemas.records.jobs import Operation, Priority
 from schemas.records.meters import Target
+from schemas.values import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Schedule:
     """What to read and when, on `hes.schedules`."""
 
@@ -31,7 +32,7 @@ class Schedule:
     grace_s: int = 0  # after a window, before what is missing is asked for again; 0 takes the setting
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Tick:
     """A schedule's time has come, on `hes.ticks`: what was planned for it, and for how many."""
 
@@ -48,7 +49,7 @@ class Tick:
     slices: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PlanSlice:
     """The jobs of a short part of a tick's window, on `hes.plans` until they are sent; a tombstone then."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.records.fields import Millis
 from schemas.records.meters import Protocol
+from schemas.values import value_class
 
 
 class Transport(StrEnum):
@@ -35,7 +35,7 @@ class Direction(StrEnum):
     TO_METER = "TO_METER"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Frame:
     """One frame as it was on the wire, secrets masked."""
 
@@ -44,7 +44,7 @@ class Frame:
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SessionFrames:
     """The raw bytes of one session or push, in order."""
 

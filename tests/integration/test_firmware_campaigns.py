@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from typing import Any, cast
 
 import pytest
@@ -249,7 +250,7 @@ def test_refused_each_for_its_reason_and_on_the_chain(running: tuple[Settings, H
 
 
 def fields_of(record: FirmwareManifest) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__slots__}
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def around(rig: Rig) -> Around:

@@ -47,7 +47,7 @@ def test_each_post_init_is_called(lines: dict[str, list[str]]) -> None:
     bare = [
         f"{name}:{node.lineno} {node.name}"
         for name, node in named
-        if not any("dataclass" in ast.unparse(each) for each in node.decorator_list)
+        if not any("dataclass" in ast.unparse(each) or "value_class" in ast.unparse(each) for each in node.decorator_list)
     ]
     assert bare == []
 
