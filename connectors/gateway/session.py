@@ -35,7 +35,7 @@ SELDOM_S = 0.5
 _SPILL = 262_144
 _HANGS_UP = (
     "it may serve one client at a time, or break long answers off: try later, or ask for less at once; "
-    "a DLMS meter that ends so on several attributes and not on one needs no-lists in its template's quirks"
+    "what a DLMS meter ended so on a list of is read one by one the next time"
 )
 _OUT, _IN = Direction.TO_METER, Direction.FROM_METER
 

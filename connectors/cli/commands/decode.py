@@ -232,7 +232,7 @@ def _printed(telegram: Any, row: dict[str, Any], format: DecodeFormat | None) ->
             print(dumps(row | {"error": {"code": "xml-unsupported", "detail": str(error)}}), flush=True)
             return "xml-unsupported"
         return ""
-    row |= to_json(telegram)
+    row = row | to_json(telegram)  # not into the row that the next telegram of the capture gets
     if chosen(Format(format) if format else None) is Format.JSON:
         print(dumps(row), flush=True)
         return ""

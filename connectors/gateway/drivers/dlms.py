@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,6 +18,7 @@ from connectors.gateway.drivers.dlms_faults import dlms_fault
 from connectors.gateway.drivers.dlms_firmware import Line, install
 from connectors.gateway.drivers.dlms_hdlc_link import HdlcMeterLink
 from connectors.gateway.drivers.dlms_keys import KeyMeans, check_store, rotate, rotation_of
+from connectors.gateway.drivers.dlms_lists import learning, withhold
 from connectors.gateway.drivers.dlms_operations import check, perform
 from connectors.gateway.drivers.dlms_order import DlmsOrder, GroupMeans
 from connectors.gateway.drivers.dlms_profiles import finish
@@ -170,7 +172,9 @@ class DlmsCall:
                 conformance = proposed(self._template.quirks, self._config.conformance)
                 self._config = replace(self._config, conformance=conformance)
             self._associated = await self._drive(associate(self._config))
-            self._associated.names = self._shapes.names(self._meter, self._tools.clock.now_ms())
+            now_ms = self._tools.clock.now_ms()
+            self._associated.names = self._shapes.names(self._meter, now_ms)
+            withhold(self._associated, self._shapes, self._meter, now_ms)
         except Exception:
             if self._counting is not None:
                 counters.doubt(self._counting)
@@ -206,7 +210,8 @@ class DlmsCall:
             raise RuntimeError("a job on a call that is not open")
         link, known = self._associated, self._associated.names
         try:
-            await run_steps(perform(link, _own(order), found), self._drive, self._way.rest)
+            with self._learning(link):
+                await run_steps(perform(link, _own(order), found), self._drive, self._way.rest)
         finally:
             if link.names is not None and link.names is not known:
                 self._shapes.keep_names(self._meter, link.names, self._tools.clock.now_ms())
@@ -223,7 +228,11 @@ class DlmsCall:
         if own.job.operation is Operation.FIRMWARE_TRANSFER:
             await install(own, Line(link, self._drive, self._drive_once, way, lambda: self._link), deed, found)
             return
-        await act(command_of(own), Means(link, self._drive, self._drive_once, way.rest), deed, found)
+        with self._learning(link):
+            await act(command_of(own), Means(link, self._drive, self._drive_once, way.rest), deed, found)
+
+    def _learning(self, link: Associated) -> AbstractContextManager[None]:
+        return learning(link, self._shapes, self._meter, self._tools.clock.now_ms())
 
     async def close(self) -> None:
         """See `port.Call`."""

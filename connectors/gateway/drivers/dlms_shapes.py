@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from connectors.protocols.dlms.client import ScalerUnit
 from connectors.protocols.dlms.get import Attribute
 from connectors.protocols.dlms.objects.object_list import ObjectList
@@ -14,6 +16,19 @@ _MOST_SHAPES, _MOST_NAMES, _MOST_LISTS = 200_000, 2_000, 500
 _Type = tuple[str, str, str, str]
 """Template, vendor, model, firmware."""
 _NO_TYPE = ("", "", "", "")
+
+
+class Listless(Enum):
+    """How it is known that a meter does not answer requests with list: see `dlms_lists`."""
+
+    SILENT = "silent"
+    """It was silent at one, once: they are sent all the same."""
+    SUSPECTED = "suspected"
+    """The link ended in one."""
+    CONFIRMED = "confirmed"
+    """And not when attributes were read one by one."""
+    PROVED = "proved"
+    """It said so, or answered otherwise than alone."""
 
 
 class Shapes:
@@ -29,6 +44,7 @@ class Shapes:
         self._same: dict[ProfileShape, ProfileShape] = {}
         self._names: dict[_Type | str, tuple[int, ShortNames]] = {}
         self._objects: dict[_Type | str, tuple[int, ObjectList]] = {}
+        self._listless: dict[_Type | str, tuple[int, Listless]] = {}
 
     def profile(self, meter: Meter, obis: str, now_ms: int) -> ProfileShape | None:
         """The shape of a profile, where it is known."""
@@ -54,6 +70,8 @@ class Shapes:
         self._units.pop(meter.id, None)
         self._names.pop(_named_by(meter), None)
         self._objects.pop(_named_by(meter), None)
+        self._listless.pop(_named_by(meter), None)
+        self.forget_listless(meter)
 
     def units(self, meter: Meter, now_ms: int) -> dict[Attribute, ScalerUnit]:
         """A meter's scaler-units by value attribute, to be read and added to."""
@@ -87,6 +105,26 @@ class Shapes:
         if len(self._objects) >= _MOST_LISTS:
             self._objects.clear()
         self._objects[_named_by(meter)] = now_ms + _A_WEEK, objects
+
+    def listless(self, meter: Meter, now_ms: int) -> Listless | None:
+        """What speaks against sending a meter requests with list; None where nothing does."""
+        if not self._listless:
+            return None
+        for known in (meter.id, _named_by(meter)):
+            until, how = self._listless.get(known, (0, None))
+            if now_ms < until:
+                return how
+        return None
+
+    def keep_listless(self, meter: Meter, how: Listless, now_ms: int) -> None:
+        """Remember that a meter answers no lists: of its type and firmware where it said so."""
+        if len(self._listless) >= _MOST_SHAPES:
+            self._listless.clear()
+        self._listless[_named_by(meter) if how is Listless.PROVED else meter.id] = now_ms + _A_WEEK, how
+
+    def forget_listless(self, meter: Meter) -> None:
+        """Drop what was suspected of a meter itself."""
+        self._listless.pop(meter.id, None)
 
 
 def _named_by(meter: Meter) -> _Type | str:

@@ -128,6 +128,8 @@ class Associated:
     invoke_id: int = field(default=0, init=False)
     lists_proved: bool = field(default=False, init=False)
     """Whether what the meter refused in a list was refused alone, too: see `get.get_list`."""
+    in_list: bool = field(default=False, init=False)
+    """Whether a request with list was not answered so far: what ends the session then may have to do with it."""
 
     def next_invoke_id(self) -> int:
         """1 to 15, round and round: a late answer to the request before is told from the one to this."""

@@ -21,6 +21,8 @@ from connectors.protocols.dlms.gbt import Blocks, BlockTransferError
 from connectors.protocols.dlms.p1 import is_p1, read_p1
 from connectors.protocols.dlms.push import SEALED, read_plain, read_push, unlock, with_cipher
 from connectors.protocols.dlms.session_apdus import Sessions
+from connectors.protocols.dlms.session_ciphering import SEALED as SEALED_TAGS
+from connectors.protocols.dlms.session_ciphering import Opener
 from connectors.protocols.dlms.telegram import Telegram, TelegramError
 from connectors.protocols.dlms.template import PushTemplate
 
@@ -34,6 +36,7 @@ _DEFAULT_LIMITS = Limits()
 _NOTIFICATION = bytes((DATA_NOTIFICATION,))
 _HEADLESS = _NOTIFICATION + bytes(5)  # the head of a data-notification that says nothing
 _FLAG = bytes((FLAG,))
+_SEALED = frozenset(bytes((tag,)) for tag in SEALED_TAGS)
 _plain = read_plain  # a parameter has its name
 
 
@@ -149,7 +152,7 @@ def decode_stream(
 
     A ciphered telegram whose authentication key is not known is still read unless `verify`: its `authenticated` is False.
     Also read, where all of `data` is such: texts of P1 ports, the body of a push alone, an HDLC frame without its flags.
-    APDUs of a session are read as far as `session_apdus` does.
+    APDUs of a session are read as far as `session_apdus` does, those that are ciphered, too.
     """
     if is_p1(data):
         yield from _texts(data)
@@ -159,15 +162,25 @@ def decode_stream(
         return
     if _is_unflagged(data):
         data = _FLAG + data
-    sessions = Sessions()
-    if (alone := _of_session(Apdu(data, (), RAW), sessions)) and isinstance(alone[0], Telegram):
+    sessions = Sessions(Opener(lookup, verify))
+    if data[:1] not in _SEALED and (alone := _of_session(Apdu(data, (), RAW), sessions)) and isinstance(alone[0], Telegram):
         yield from alone
         return
     stream = PushStream(limits)
     assembler = Assembler(lookup, lambda _: template, limits=limits, verify=verify)
     for item in chain(stream.feed(data), stream.close()):
-        yield from _of_session(item, sessions) or assembler.read(item)
+        yield from _either(item, sessions, assembler)
     yield from assembler.close()
+
+
+def _either(item: Apdu | Refused, sessions: Sessions, assembler: Assembler) -> list[Telegram | TelegramError]:
+    """What an APDU says to a session or as a push; of what is ciphered the latter is tried first, since most of it is."""
+    if isinstance(item, Refused) or item.data[:1] not in _SEALED:
+        return _of_session(item, sessions) or assembler.read(item)
+    pushed = assembler.read(item)
+    codes = [one.code for one in pushed if isinstance(one, TelegramError)]
+    said = _of_session(item, sessions) if codes else []
+    return [one for one in said if isinstance(one, Telegram) or one.code not in codes] or pushed
 
 
 def _of_session(item: Apdu | Refused, sessions: Sessions) -> list[Telegram | TelegramError]:

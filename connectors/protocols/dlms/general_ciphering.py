@@ -132,19 +132,30 @@ def signed(plain: bytes, signer: PrivateKey, parties: Parties) -> bytes:
 
 def unsigned(apdu: bytes, signer: PublicKey) -> Opened:
     """The content of general-signing once its signature is the signer's. Raises CipherError."""
+    opened, end, signature = _signed_parts(apdu)
+    title = opened.parties.originator
+    if not verify(signer, apdu[1:end], signature):
+        why = "the signature does not verify: the signing key is not the meter's, or octets changed on the way"
+        raise CipherError("cipher-authentication", f"system title {title.hex().upper()}: {why}", title)
+    return opened
+
+
+def content_signed(apdu: bytes) -> Opened:
+    """The content of general-signing, whoever signed it: for looking at captures, never for acting on them. CipherError."""
+    return _signed_parts(apdu)[0]
+
+
+def _signed_parts(apdu: bytes) -> tuple[Opened, int, bytes]:
+    """The content, where it ends, and the signature over all before that."""
     parties, _, at = _read_parties(apdu, GENERAL_SIGNING)
-    title = parties.originator
     try:
         content, end = _octets(apdu, at)
         signature, after = _octets(apdu, end)
     except DecodeError as error:
-        raise _malformed(f"it is cut short: {error.detail}", title) from None
+        raise _malformed(f"it is cut short: {error.detail}", parties.originator) from None
     if after != len(apdu):
-        raise _malformed(f"{len(apdu) - after} octets follow its signature", title)
-    if not verify(signer, apdu[1:end], signature):
-        why = "the signature does not verify: the signing key is not the meter's, or octets changed on the way"
-        raise CipherError("cipher-authentication", f"system title {title.hex().upper()}: {why}", title)
-    return Opened(content, parties)
+        raise _malformed(f"{len(apdu) - after} octets follow its signature", parties.originator)
+    return Opened(content, parties), end, signature
 
 
 def _new_key(keys: Keys, identity: Identity, parties: Parties, how: KeyInfo) -> tuple[bytes, bytes]:

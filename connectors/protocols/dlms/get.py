@@ -154,15 +154,18 @@ def get_list(
     while len(found) < len(attributes):
         some = attributes[len(found) : len(found) + _list_length(link)]
         if len(some) > 1:
+            link.in_list = True
             try:
                 results = yield from _get_some(link, some, limits)
             except (PeerError, DecodeError) as error:
                 if error.code == "peer-block":
                     raise
+                link.in_list = error.code == "peer-closed"
                 link.conformance &= ~Conformance.MULTIPLE_REFERENCES  # it says that it can, and cannot
                 if error.code == "peer-closed":
                     raise PeerError(error.code, f"{error.detail}; {_NO_LISTS}", retry=True) from None
             else:
+                link.in_list = False
                 found += yield from _checked(link, some, results, limits)
                 continue
         found.append((yield from _get_one(link, some[0], limits)))

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from connectors.protocols.dlms.axdr import Array, Structure, Value
+from connectors.protocols.dlms.axdr import Array, BitString, Structure, Value
 from connectors.protocols.dlms.cosem import CLOCK, LOGICAL_DEVICE_NAME, obis
 from connectors.protocols.dlms.errors import LayoutError
 from connectors.protocols.dlms.found import Found
-from connectors.protocols.dlms.lists import ALARM_REGISTERS, LISTS
+from connectors.protocols.dlms.lists import ALARM_REGISTERS, LISTS, STATUS_WORDS
 from connectors.protocols.dlms.names import (
     PUSH_SETUP,
     Descriptor,
@@ -146,6 +146,8 @@ def _after_push_setup(setup: str, rest: tuple[Value, ...], found: Found) -> None
     if rest and len(rest) <= len(registers) and all(is_number(item) for item in rest):
         for register, item in zip(registers, rest, strict=False):
             found.add(Descriptor(register, 1), item)
+    elif setup in STATUS_WORDS and len(rest) == 1 and isinstance(rest[0], BitString):
+        found.add(Descriptor(STATUS_WORDS[setup], 1), rest[0])
     elif holds_obis(Structure(rest)):
         read_tagged(rest, found)
     else:

@@ -43,3 +43,8 @@ ALARM_REGISTERS: Mapping[str, tuple[str, ...]] = {
     "0.3.25.9.0.255": ("0.0.97.98.2.255",),
 }
 """Push setup to the alarm registers that follow its name: on alarm, and the last gasp over UDP (DSMR P3, SMR 5)."""
+
+STATUS_WORDS: Mapping[str, str] = {"0.4.25.9.0.255": "0.0.94.91.18.255"}
+"""Push setup on alarm to the event status word that follows in Indian pushes (IS 15959), a bit-string where others have
+numbers.
+"""

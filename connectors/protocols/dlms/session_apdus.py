@@ -2,6 +2,7 @@
 
 Nothing here takes part in a session: `get`, `association` and their like do. A get-response does not say of which attribute
 it is; where its request came before it (whatever direction either went, told by the invoke id), its value gets the name.
+What is ciphered is opened where there are keys: `session_ciphering`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from connectors.protocols.dlms import axdr
 from connectors.protocols.dlms.association import AARE, AARQ, RLRE, RLRQ, Conformance
 from connectors.protocols.dlms.axdr import Value
 from connectors.protocols.dlms.ber import fields, inner, integer, read_tlv
+from connectors.protocols.dlms.ciphering import GENERAL_SIGNING
 from connectors.protocols.dlms.client_apdus import DATA_ACCESS_RESULTS, not_an_answer
 from connectors.protocols.dlms.cosem import obis
-from connectors.protocols.dlms.errors import DecodeError
+from connectors.protocols.dlms.errors import DecodeError, DlmsError
+from connectors.protocols.dlms.masking import masked
 from connectors.protocols.dlms.names import Descriptor
+from connectors.protocols.dlms.push import with_cipher
+from connectors.protocols.dlms.session_ciphering import SEALED, Opener
 from connectors.protocols.dlms.telegram import Scalar, Telegram, TelegramValue, octets_of, scalar
 
 _CONTEXTS = {1: "logical names", 2: "short names", 3: "logical names, ciphered", 4: "short names, ciphered"}
@@ -36,20 +41,46 @@ _DESCRIPTOR = 9
 _COUNTER_ERROR = 6
 _MOST_BLOCKS = 4096
 _MOST_OCTETS = 262_144
+_INSIDE = 2  # general-signing around general-ciphering, and no more
+_WRITES = {0xC1: "set-request", 0xC3: "action-request"}
 
 
 @dataclass(slots=True)
 class Sessions:
     """What was asked in a conversation and not answered yet, and the blocks of a long answer."""
 
+    opener: Opener = field(default_factory=lambda: Opener(lambda _: None))
+    """Of ciphered APDUs; without keys there is none."""
     _asked: dict[int, tuple[Descriptor, ...]] = field(default_factory=dict)
     _parts: list[bytes] = field(default_factory=list)
 
     def read(self, apdu: bytes, transport: str) -> Telegram | None:
-        """What one APDU says; None where it is of no session. Raises DecodeError."""
+        """What one APDU says; None where it is of no session, or nobody can open it. Raises DlmsError."""
+        if apdu and apdu[0] in SEALED:
+            return self._opened(apdu, transport, _INSIDE)
+        return self._plain(apdu, transport)
+
+    def _opened(self, apdu: bytes, transport: str, deep: int) -> Telegram | None:
+        found = self.opener.open(apdu)
+        if found is None:
+            return None
+        opened, authenticated = found
+        inside = opened.plain
+        try:
+            if inside and inside[0] in SEALED:
+                return self._opened(inside, transport, deep - 1) if deep else None
+            telegram = self._plain(inside, transport)
+        except DlmsError:
+            if authenticated or apdu[0] == GENERAL_SIGNING:
+                raise
+            return None  # a wrong key makes anything of it
+        return None if telegram is None else with_cipher(telegram, opened, authenticated=authenticated)
+
+    def _plain(self, apdu: bytes, transport: str) -> Telegram | None:
         readers: dict[int, Callable[[bytes, str], Telegram | None]] = {
             0xC0: self._get_request, 0xC4: self._get_response, 0x0C: self._read_response,
-            0xC5: self._outcome, 0xC7: self._outcome, 0xD8: self._error, 0x0E: self._error,
+            0xC1: self._write, 0xC3: self._write, 0xC5: self._outcome, 0xC7: self._outcome,
+            0xD8: self._error, 0x0E: self._error,
             AARQ: self._acse, AARE: self._acse, RLRQ: self._acse, RLRE: self._acse,
         }  # fmt: skip
         reader = readers.get(apdu[0]) if apdu else None
@@ -114,6 +145,22 @@ class Sessions:
         _ended(whole, end)
         return _answered("get-response", transport, whole, asked, [value])
 
+    def _write(self, apdu: bytes, transport: str) -> Telegram:
+        """A set-request or action-request. What sets a secret is not shown."""
+        name = _WRITES[apdu[0]]
+        if apdu[1] != _NORMAL:
+            raise DecodeError("dlms-axdr", f"a {name} of choice {apdu[1]} is not read here, only single ones are")
+        what, at = _descriptor(_some(apdu, 3, _DESCRIPTOR)), 3 + _DESCRIPTOR
+        given = apdu[at]
+        at = axdr.skip(apdu, at + 2) if given and apdu[0] == 0xC1 else at + 1  # selective access
+        shown: tuple[Scalar, ...] = ()
+        if given or apdu[0] == 0xC1:
+            value, at = axdr.decode(apdu, at)
+            shown = (scalar(value),)
+        _ended(apdu, at)
+        kept = masked(apdu)
+        return _telegram(name, transport, kept, source=what.text, unnamed=shown if kept == apdu else ())
+
     def _read_response(self, apdu: bytes, transport: str) -> Telegram:
         count, at = axdr.read_length(apdu, 1)
         results: list[Value | str] = []
@@ -159,7 +206,9 @@ class Sessions:
         mechanism = said.get(0x8B if name == "aarq" else 0x89, b"")
         if mechanism:
             out.append("authentication: " + (_MECHANISMS[mechanism[-1]] if mechanism[-1] < len(_MECHANISMS) else "unknown"))
-        out += _initiate(inner(said[0xBE], 0x04)) if name in ("aarq", "aare") and 0xBE in said else ()
+        if name in ("aarq", "aare"):
+            self.opener.titled(inner(title, 0x04) if title else None, client=name == "aarq")
+            out += _initiate(self.opener.initiate(inner(said[0xBE], 0x04))) if 0xBE in said else ()
         return _telegram(name, transport, apdu, unnamed=tuple(out), system_title=system_title)
 
 

@@ -75,3 +75,12 @@ def test_text_of_a_p1_port(hes: Hes, tmp_path: Path) -> None:
     ran = hes(tmp_path / "p1")
     assert ran.exit_code == 0
     assert (ran.rows[0]["apdu"], len(ran.rows[0]["values"])) == ("p1", 27)
+
+
+def test_what_one_telegram_says_is_not_told_of_the_next(hes: Hes, tmp_path: Path) -> None:
+    accepted = "000100010001002B6129A109060760857405080101A203020100A305A103020100BE10040E0800065F1F040000501F01F40007"
+    asked, answered = "000100010001000DC001C100030100010800FF0200", "0001000100010009C401C10006000003E8"
+    ran = hes(written(tmp_path, f"{accepted}\n{asked}\n{answered}"))
+    assert [row["apdu"] for row in ran.rows] == ["aare", "get-request", "get-response"]
+    assert ["unnamed" in row for row in ran.rows] == [True, False, False]
+    assert [value["value"] for value in ran.rows[-1]["values"]] == [1000]

@@ -316,7 +316,7 @@ def test_stream_and_assembler_are_what_decode_stream_is() -> None:
 
 
 def test_an_apdu_that_is_no_push_is_named_as_what_it_is() -> None:
-    (error,) = decode_stream(bytes.fromhex("0001 0001 0010 0004 C301 0203".replace(" ", "")), lambda _: None)
+    (error,) = decode_stream(bytes.fromhex("0001 0001 0010 0004 DA01 0203".replace(" ", "")), lambda _: None)
     assert isinstance(error, TelegramError)
     assert error.code == "dlms-apdu-unknown"
 

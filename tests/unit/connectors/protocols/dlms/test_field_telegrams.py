@@ -372,7 +372,8 @@ SESSION_BROKEN = [
     pytest.param("C401C102", "dlms-axdr", id="no result"),
     pytest.param("C409C100", "dlms-axdr", id="unknown choice"),
     pytest.param("6129A1", "dlms-acse", id="AARE cut short"),
-    pytest.param("C101C100030100010800FF020006000000FF", "dlms-apdu-unknown", id="set-request"),
+    pytest.param("C102C100030100010800FF0200000000000104000000FF", "dlms-axdr", id="set-request in blocks"),
+    pytest.param("C101C100030100010800FF020006000000FF00", "dlms-axdr", id="octets after a set-request"),
 ]
 
 
