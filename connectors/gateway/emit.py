@@ -129,10 +129,9 @@ class Emitter:
             except Exception as error:  # noqa: BLE001 - whatever it is, the letter is not sent, and who waits must be told
                 group.done(error)
 
-    def push_all(self, pushes: Sequence[Push], then: Then, *, frames_wait: bool = False) -> bool:
-        """Write what pushes come to that each have events and nothing else, as one group; false where that cannot be, and
-        nothing was written: then each is to be written by itself. With `frames_wait` their frames wait for others in the
-        bulk lane, and whoever waits for the group does so too.
+    def encode_pushes(self, pushes: Sequence[Push]) -> list[Outgoing]:
+        """Pushes that each have events and nothing else, ready to be sent. Raises `CodecError` or `TooLargeError` where that
+        is so for one of them: then each is to be written by itself.
         """
         statements = [
             Statement(
@@ -140,18 +139,19 @@ class Emitter:
             )
             for push in pushes
         ]
-        try:
-            outgoing = [record for some in self.encode_all(statements) for record in some]
-        except (CodecError, TooLargeError):
-            return False
-        metrics.PUSHES.labels("events").inc(len(pushes))
+        return [record for some in self.encode_all(statements) for record in some]
+
+    def send_pushes(self, outgoing: Sequence[Outgoing], then: Then, pushes: int, *, frames_wait: bool = False) -> None:
+        """Write what so many pushes come to as one group. With `frames_wait` their frames wait for others in the bulk lane,
+        and whoever waits for the group does so too.
+        """
+        metrics.PUSHES.labels("events").inc(pushes)
         if not frames_wait:
-            self._send(self._publisher, outgoing, then, len(pushes))
-            return True
-        group = self._deliveries.group(2, _size(outgoing), then, len(pushes))
+            self._send(self._publisher, outgoing, then, pushes)
+            return
+        group = self._deliveries.group(2, _size(outgoing), then, pushes)
         self._publisher.send_all([record for record in outgoing if record.topic != FRAMES], group.done)
         self._lanes.bulk.send_all([record for record in outgoing if record.topic == FRAMES], group.done)
-        return True
 
     def encode(
         self, records: Iterable[Record], key: str, at_ms: int, trace: str = "", replay_id: str = ""

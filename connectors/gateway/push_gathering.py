@@ -8,22 +8,28 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 from connectors.gateway.deliveries import Deliveries, Then
-from connectors.gateway.emit import Emitter
+from connectors.gateway.emit import Emitter, Outgoing, TooLargeError
 from connectors.gateway.pipeline import Push
+from schemas.codec import CodecError
 from schemas.records import Alarm
 
-WINDOW_S = 0.04
+WINDOW_S = 0.1
 """A push of readings waits for others so long at most; the meter is acknowledged that much later."""
 STORM_WINDOW_S = 0.01
 """A push with an alarm likewise, in a storm."""
 _STORM, _STORM_S = 50, 0.05
 """So many pushes with alarms within so long are one."""
-_MANY = 100
-"""With so many pushes that Kafka does not have yet, more are sure to come within the window."""
-_MOST = 512
+_MANY, _MANY_S = 100, 0.1
+"""With so many pushes within so long, or that Kafka does not have yet, more are sure to come within the window."""
+_MOST = 2_048
 """So many do not wait for more."""
+_AT_ONCE = 256
+"""So many are encoded in one go, while more come: what a call costs is shared by then, and an alarm, which takes all along,
+does not wait until all are encoded.
+"""
 
 
 class PushGathering:
@@ -36,6 +42,11 @@ class PushGathering:
         self._waiting: list[tuple[int, Then]] = []
         """How many pushes were added together, and who is to be told of them."""
         self._timer: asyncio.TimerHandle | None = None
+        self._outgoing: list[Outgoing] = []
+        self._encoded: list[tuple[int, Then]] = []
+        """What `_outgoing` is of, as in `_waiting`."""
+        self._came: deque[float] = deque(maxlen=_MANY)
+        """When the last pushes came."""
         self._alarmed: deque[float] = deque(maxlen=_STORM)
         """When the last pushes with alarms came."""
         self._stormy = False
@@ -44,7 +55,9 @@ class PushGathering:
     @property
     def busy(self) -> bool:
         """Whether pushes wait for others."""
-        return self._deliveries.groups >= _MANY
+        if self._deliveries.groups >= _MANY:
+            return True
+        return len(self._came) == _MANY and asyncio.get_running_loop().time() - self._came[0] < _MANY_S
 
     def add(self, pushes: Sequence[Push], then: Then) -> None:
         """Pushes of one connection; `then` is called once, when Kafka has all of them or one of them failed."""
@@ -52,9 +65,14 @@ class PushGathering:
         self._waiting.append((len(pushes), then))
         urgent = any(isinstance(event, Alarm) for push in pushes for event in push.events)
         storm = urgent and self._storms()
-        if len(self._pushes) >= _MOST or not (storm or (self.busy and not urgent)):
+        waits = storm or (self.busy and not urgent)
+        self._came.extend([asyncio.get_running_loop().time()] * len(pushes))
+        if not waits or len(self._pushes) + len(self._encoded) >= _MOST:
             self.flush()
-        elif storm and not self._stormy:
+            return
+        if len(self._pushes) >= _AT_ONCE:
+            self._encode()
+        if storm and not self._stormy:
             self._stormy = True
             self._flush_in(STORM_WINDOW_S)
         elif self._timer is None:
@@ -65,11 +83,9 @@ class PushGathering:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        pushes, self._pushes = self._pushes, []
-        waiting, self._waiting = self._waiting, []
-        stormy, self._stormy = self._stormy, False
-        if pushes:
-            self._write(pushes, waiting, stormy=stormy)
+        self._encode()
+        self._send()
+        self._stormy = False
 
     def _storms(self) -> bool:
         """Note a push with alarms; whether it is one of very many."""
@@ -82,26 +98,41 @@ class PushGathering:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, self.flush)
 
-    def _write(self, pushes: Sequence[Push], waiting: Sequence[tuple[int, Then]], *, stormy: bool) -> None:
-        def then(error: Exception | None) -> None:
-            for _, one in waiting:
-                one(error)
-
+    def _encode(self) -> None:
+        pushes, self._pushes = self._pushes, []
+        waiting, self._waiting = self._waiting, []
         try:
-            if self._emitter.push_all(pushes, then, frames_wait=stormy):
-                return
+            self._outgoing += self._emitter.encode_pushes(pushes)
+            self._encoded += waiting
+        except (CodecError, TooLargeError):  # one of them: it is not to hold the others up
+            self._send()
+            self._apart(pushes, waiting)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing is written, and who waits must be told
-            then(error)
+            _tell(waiting, error)
+
+    def _send(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        waiting, self._encoded = self._encoded, []
+        if not outgoing:
             return
-        if len(waiting) > 1:  # one of them cannot be encoded: it is not to hold the others up
-            start = 0
-            for count, one in waiting:
-                self._write(pushes[start : start + count], [(count, one)], stormy=stormy)
-                start += count
-            return
-        each = _Each(len(pushes), then)
-        for push in pushes:
-            self._emitter.push(push, each.settle)
+        try:
+            pushes = sum([count for count, _ in waiting])
+            self._emitter.send_pushes(outgoing, partial(_tell, waiting), pushes, frames_wait=self._stormy)
+        except Exception as error:  # noqa: BLE001 - as above
+            _tell(waiting, error)
+
+    def _apart(self, pushes: Sequence[Push], waiting: Sequence[tuple[int, Then]]) -> None:
+        start = 0
+        for count, then in waiting:
+            each = _Each(count, then)
+            for push in pushes[start : start + count]:
+                self._emitter.push(push, each.settle)
+            start += count
+
+
+def _tell(waiting: Sequence[tuple[int, Then]], error: Exception | None) -> None:
+    for _, then in waiting:
+        then(error)
 
 
 class _Each:

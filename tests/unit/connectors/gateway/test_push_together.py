@@ -132,6 +132,46 @@ async def test_while_many_wait_pushes_of_all_connections_are_gathered_and_acknow
     assert bench.deliveries.groups == 0
 
 
+async def test_pushes_that_come_in_quick_succession_are_gathered_though_kafka_has_those_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(push_gathering, "_MANY_S", 60.0)
+    bench = Bench(limit=1000)
+    connection, _ = bench.connect()
+    for invoke in range(1, push_gathering._MANY + 1):
+        connection.data_received(confirmed(invoke))
+        bench.publisher.deliver()
+        await turn()
+    assert bench.deliveries.groups == 0
+    assert values(bench) == list(range(1, push_gathering._MANY + 1))
+    connection.data_received(confirmed(1_001))
+    assert 1_001 not in values(bench)
+    bench.listener.gathering.flush()
+    assert values(bench)[-1] == 1_001
+
+
+async def test_many_that_are_gathered_are_encoded_some_at_a_time_and_sent_together_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(push_gathering, "_AT_ONCE", 2)
+    bench = Bench(limit=1000)
+    await pressed(bench)
+    connection, transport = bench.connect()
+    written = len(values(bench))
+    for invoke in range(1, 6):
+        connection.data_received(confirmed(invoke))
+    assert len(values(bench)) == written
+    refuse_the_value(7, bench, monkeypatch)
+    for invoke in (6, 7, 8):
+        connection.data_received(confirmed(invoke))
+    bench.listener.gathering.flush()
+    assert values(bench)[written:] == [1, 2, 3, 4, 5, 6, 8]
+    assert bench.letters() == ["avro-value"]
+    bench.publisher.deliver(len(bench.publisher.waiting))
+    await turn()
+    assert b"".join(transport.written) == b"".join(map(confirm, range(1, 9)))
+
+
 @pytest.mark.parametrize("goes", ["alarm", "letter", "drain", "close", "window"])
 async def test_what_was_gathered_goes_before(goes: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push_gathering, "WINDOW_S", 0.0)
