@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--meters", type=int, required=True)
     parser.add_argument("--connections", type=int, default=50)
-    parser.add_argument("--ahead", type=int, default=50, help="pushes of a connection that wait for their acknowledgement")
+    parser.add_argument("--ahead", type=int, default=200, help="pushes of a connection that wait for their acknowledgement")
     parser.add_argument("--mark", type=int, default=100)
     parser.add_argument("--ciphered", action="store_true")
     return uvloop.run(_run(parser.parse_args(argv)))
