@@ -24,12 +24,6 @@ _PATIENCE_S = 30.0
 class OutageBooks(Books):
     """Records of one kind are encoded together; states, which nobody else reads, go without headers."""
 
-    def read(self) -> list[Record]:
-        """As `Books.read`. What is read once is not fetched any more: all that is written here would come back."""
-        found = super().read()
-        self._reader.unassign()
-        return found
-
     def write_all(self, outs: Sequence[Out]) -> None:
         """As `write`."""
         try:

@@ -103,7 +103,18 @@ class Books:
         return [record for record in found if record is not None]
 
     def all(self, topic: str, start: int = OFFSET_BEGINNING) -> Iterator[Message]:
-        """Everything on a topic of one partition, up to its present end. One topic after the other."""
+        """Everything on a topic of one partition, up to its present end. One topic after the other.
+
+        Then it is not fetched any more: all that is written here would come back, and an idle reader asks fifty times a
+        second.
+        """
+        try:
+            yield from self._up_to_its_end(topic, start)
+        finally:
+            with suppress(RuntimeError):  # closed meanwhile
+                self._reader.unassign()
+
+    def _up_to_its_end(self, topic: str, start: int) -> Iterator[Message]:
         part = TopicPartition(topic, 0, start)
         self._reader.assign([part])
         heard = self._runtime.clock.monotonic()

@@ -67,3 +67,9 @@ def test_a_chain_whose_end_another_transaction_hides_was_not_truncated(
         assert [books.end_of_chain(known) for known in (link_of(entry), Link())] == [link_of(entry)] * 2
         with pytest.raises(FatalError, match="truncated or made anew"):
             books.end_of_chain(Link(7, entry.hash))
+
+
+def test_books_that_were_read_are_not_fetched_any_more(opened: Callable[[], Books]) -> None:
+    with closing(opened()) as books:
+        books.read()
+        assert books._reader.assignment() == []
