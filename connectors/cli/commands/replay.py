@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from connectors.cli import context
-from connectors.cli.failure import CommandError, unreachable, usage
-from connectors.cli.output import FormatOption, emit
+from connectors.cli.failure import DONE_WITH_FAILURES, CommandError, unreachable, usage
+from connectors.cli.output import FormatOption, emit, say
 from schemas.registry import RegistryError
 from streams.runtime.errors import FatalError, TemporaryError
 
@@ -37,7 +37,8 @@ def replay(
 ) -> None:
     """Send meter data through the pipeline again: same times, same ids, so that nothing is counted twice.
 
-    Records are marked with a replay id. A run that was interrupted goes on where it stopped, by the same command.
+    Telegrams that cannot be read become dead letters, and make the exit code 1. Records are marked with a replay id. A run
+    that was interrupted goes on where it stopped, by the same command.
     """
     from connectors.cli.replaying import Replay, Wanted
 
@@ -58,6 +59,9 @@ def replay(
     except FatalError as error:
         raise CommandError(str(error)) from error
     emit([summary], format)
+    if failed := sum(summary.get("dead_letters", {}).values()):
+        say(f"{failed:,} of {summary['telegrams']:,} telegrams became dead letters; `hes dead-letters list` says why")
+        raise typer.Exit(DONE_WITH_FAILURES)
 
 
 def _time(option: str, text: str) -> int | None:
