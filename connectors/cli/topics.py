@@ -46,13 +46,14 @@ class Span:
 
 def read_topic(given: Settings, topic: str, span: Span = Span()) -> Iterator[Message]:
     """Messages of a topic, in order per partition. Ends where the end was when it began, unless it follows."""
-    consumer = Consumer(_config(given), logger=logging.getLogger("librdkafka"))
+    broker = _Broker(given.kafka.bootstrap)
+    consumer = Consumer(_config(given) | {"error_cb": broker.failed}, logger=logging.getLogger("librdkafka"))
     try:
         parts = [part for part in _partitions(consumer, given, topic) if span.partitions is None or part in span.partitions]
         ends = {part: watermarks(consumer, TopicPartition(topic, part))[1] for part in parts}
         starts = _starts(consumer, topic, parts, span)
         consumer.assign(starts)
-        yield from _follow(consumer, span) if span.follow else _until(consumer, starts, ends, span)
+        yield from _follow(consumer, span, broker) if span.follow else _until(consumer, starts, ends, span)
     except KafkaException as error:
         raise unreachable(f"Kafka at {given.kafka.bootstrap} does not answer: {error.args[0].str()}") from error
     finally:
@@ -160,10 +161,32 @@ def _starts(consumer: Consumer, topic: str, parts: list[int], span: Span) -> lis
     return [TopicPartition(topic, start.partition, span.offsets.get(start.partition, start.offset)) for start in starts]
 
 
-def _follow(consumer: Consumer, span: Span) -> Iterator[Message]:
+def _follow(consumer: Consumer, span: Span, broker: _Broker) -> Iterator[Message]:
     while not span.ended():
         messages, _ = values_of(_come(consumer, 500))
+        broker.tell(heard=bool(messages))
         yield from messages
+
+
+class _Broker:
+    """Tells whoever follows a topic that nothing comes because nobody answers. Ours alone: librdkafka tries for ever."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._away = self._told = False
+
+    def failed(self, error: KafkaError) -> None:
+        """librdkafka's, from within a poll."""
+        self._away = self._away or error.code() == KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 - the constant's public name
+
+    def tell(self, *, heard: bool) -> None:
+        """Say what has changed since it was said last."""
+        self._away = self._away and not heard
+        if self._away == self._told:
+            return
+        self._told = self._away
+        what = "does not answer; this goes on where it was as soon as it does" if self._away else "answers again"
+        say(f"Kafka at {self._bootstrap} {what}")
 
 
 def _come(consumer: Consumer, most: int) -> list[Message]:
