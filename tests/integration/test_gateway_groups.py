@@ -104,9 +104,21 @@ def wait(enough: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def test_an_image_goes_to_the_group_once_and_each_meter_gets_what_it_missed(scene: Scene) -> None:
+@dataclass(frozen=True)
+class Broadcast:
+    """An image that a street was told."""
+
+    names: list[str]
+    data: bytes
+    ended: dict[str, JobResult]
+    counters: list[CounterReservation]
+    recorded: list[bytes]
+    """The datagrams, as somebody on the same network heard them."""
+
+
+@pytest.fixture(scope="module")
+def broadcast(scene: Scene) -> Broadcast:
     data, desk = firmware_rig.image_of(20_000), scene.desk
-    count, sha256 = -(-len(data) // BLOCK), hashlib.sha256(data).hexdigest()
     theirs = firmware_rig.takes_images(
         f"gurux-{RUN}", scene.gurux.port, segment=TOGETHER, network=Network.ETHERNET, key_ref=f"gurux-{RUN}"
     )
@@ -114,14 +126,24 @@ def test_an_image_goes_to_the_group_once_and_each_meter_gets_what_it_missed(scen
     meters += [scene.registered(ALONE, TOGETHER, key_ref=""), theirs]
     desk.cluster.put_meters(meters)
     tap = Tap(desk.cluster, "hes.events.urgent", "hes.counters")
+
+    def counters() -> list[CounterReservation]:
+        return [one for one in tap.of(CounterReservation) if one.meter_id.startswith("group/")]
+
     try:
         names = [meter.id for meter in meters]
         desk.cluster.put_jobs(firmware_rig.campaign(desk, firmware_rig.put_image(desk, data), names))
         ended = results(tap, names, Outcome.DONE)
-        tap.until(lambda: any(one.meter_id.startswith("group/") for one in tap.of(CounterReservation)), "counters")
+        tap.until(lambda: bool(counters()), "counters")
     finally:
         tap.close()
-    assert {name: (result.after, result.rows) for name, result in ended.items()} == dict.fromkeys(
+    return Broadcast(names, data, ended, counters(), list(scene.air.take()))
+
+
+def test_an_image_goes_to_the_group_once_and_each_meter_gets_what_it_missed(scene: Scene, broadcast: Broadcast) -> None:
+    names, data = broadcast.names, broadcast.data
+    count, sha256 = -(-len(data) // BLOCK), hashlib.sha256(data).hexdigest()
+    assert {name: (result.after, result.rows) for name, result in broadcast.ended.items()} == dict.fromkeys(
         names, (firmware_rig.NEW, count)
     )
     assert {scene.street.image(number).sha256 for number in (*GROUPED, ALONE)} == {sha256}
@@ -141,12 +163,11 @@ def test_an_image_goes_to_the_group_once_and_each_meter_gets_what_it_missed(scen
     assert scene.blocks("one") == missed + count  # and all of the one that has no key
     assert scene.street.ear(ALONE).told["taken"] == 0
     assert any(line.get("event") == "group-key-missing" for line in scene.gateway.log)
-    reserved = [one for one in tap.of(CounterReservation) if one.meter_id.startswith("group/")]
-    assert all(one.reserved >= count for one in reserved), reserved
+    assert all(one.reserved >= count for one in broadcast.counters), broadcast.counters
 
 
-def test_what_was_recorded_or_forged_changes_nothing(scene: Scene) -> None:
-    recorded, image, ear = list(scene.air.take()), scene.street.image(IDLE), scene.street.ear(IDLE)
+def test_what_was_recorded_or_forged_changes_nothing(scene: Scene, broadcast: Broadcast) -> None:
+    recorded, image, ear = broadcast.recorded, scene.street.image(IDLE), scene.street.ear(IDLE)
     assert recorded
     data = firmware_rig.image_of(len(recorded) * BLOCK)
     assert scene.street.do(lambda: image.invoke(1, b"FW-6.6", len(data))) == 0
