@@ -45,6 +45,8 @@ class PushGathering:
         self._outgoing: list[Outgoing] = []
         self._encoded: list[tuple[int, Then]] = []
         """What `_outgoing` is of, as in `_waiting`."""
+        self._gathered = 0
+        """Pushes that wait, encoded or not."""
         self._came: deque[float] = deque(maxlen=_MANY)
         """When the last pushes came."""
         self._alarmed: deque[float] = deque(maxlen=_STORM)
@@ -63,11 +65,12 @@ class PushGathering:
         """Pushes of one connection; `then` is called once, when Kafka has all of them or one of them failed."""
         self._pushes += pushes
         self._waiting.append((len(pushes), then))
+        self._gathered += len(pushes)
         urgent = any(isinstance(event, Alarm) for push in pushes for event in push.events)
         storm = urgent and self._storms()
         waits = storm or (self.busy and not urgent)
         self._came.extend([asyncio.get_running_loop().time()] * len(pushes))
-        if not waits or len(self._pushes) + len(self._encoded) >= _MOST:
+        if not waits or self._gathered >= _MOST:
             self.flush()
             return
         if len(self._pushes) >= _AT_ONCE:
@@ -85,7 +88,7 @@ class PushGathering:
             self._timer = None
         self._encode()
         self._send()
-        self._stormy = False
+        self._gathered, self._stormy = 0, False
 
     def _storms(self) -> bool:
         """Note a push with alarms; whether it is one of very many."""

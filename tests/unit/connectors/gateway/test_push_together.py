@@ -150,6 +150,19 @@ async def test_pushes_that_come_in_quick_succession_are_gathered_though_kafka_ha
     assert values(bench)[-1] == 1_001
 
 
+async def test_no_more_are_gathered_than_that_however_many_one_connection_brings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push_gathering, "_AT_ONCE", 10)
+    monkeypatch.setattr(push_gathering, "_MOST", 40)
+    bench = Bench(limit=1000)
+    await pressed(bench)
+    connection, _ = bench.connect()
+    written = len(values(bench))
+    connection.data_received(b"".join(map(confirmed, range(1, 31))))
+    assert len(values(bench)) == written
+    connection.data_received(b"".join(map(confirmed, range(31, 41))))
+    assert values(bench)[written:] == list(range(1, 41))
+
+
 async def test_many_that_are_gathered_are_encoded_some_at_a_time_and_sent_together_in_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
