@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 
 from connectors.local.errors import LocalError
@@ -51,6 +53,31 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 def _another(taken: Collection[int], kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     for port in random.SystemRandom().sample(RANGE, 200):  # of its own: two processes may have seeded theirs alike
-        if port not in taken and is_free(port, kind):
+        if port not in taken and is_free(port, kind) and _reserve(port):
             return port
     raise LocalError(f"no free port found on {HOST} between {RANGE.start} and {RANGE.stop - 1}", "end what listens there")
+
+
+def _reserve(port: int) -> bool:
+    """Whether no process here was given this port a moment ago, for a server that may only be starting.
+
+    A name of Linux' abstract sockets says so to all processes, and goes with the one that holds it. Elsewhere it is left to
+    chance, 1 in 10,000 each time.
+    """
+    if sys.platform != "linux":
+        return True
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0hes-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    _reserved.append(name)
+    if len(_reserved) > _KEPT:
+        _reserved.popleft().close()
+    return True
+
+
+_KEPT = 64
+"""By the time that so many more were given, the first one's server listens, or never will."""
+_reserved: deque[socket.socket] = deque()

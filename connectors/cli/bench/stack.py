@@ -36,13 +36,20 @@ def service(
     more: Mapping[str, str] = MappingProxyType({}),
     module: Sequence[str] = ("connectors.cli.main",),
 ) -> Iterator[Child]:
-    """A service as a process of its own. `more` goes into its environment; `module` is what runs the command of `hes`."""
+    """A service as a process of its own. `more` goes into its environment; `module` is what runs the command of `hes`.
+
+    Whatever error leaves it ends with the service's last words: its log goes with the stack.
+    """
     environ = context.addresses(settings) | {"HES_HEALTH__PORT": str(free_port())} | dict(more)
     argv = [sys.executable, "-m", *module, "run", name]
     child = Child(name, process.Command(argv, environ), home.log(f"bench-{name}"), int(environ["HES_HEALTH__PORT"]))
     child.start()
     try:
         yield child
+    except Exception as error:
+        state = "runs" if child.alive() else "has ended"
+        error.add_note(f"The log of {name}, which {state}:\n{process.tail(child.log, 40)}")
+        raise
     finally:
         if child.running is not None:
             process.stop([child.running])

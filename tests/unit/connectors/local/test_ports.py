@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from connectors.local import ports
 from connectors.local.ports import HOST, RANGE, answers, choose, free_port, is_free
 
 
@@ -35,6 +38,17 @@ def test_a_free_port_can_be_listened_on(kind: socket.SocketKind) -> None:
             server.listen()
         assert port in RANGE
         assert not is_free(port, kind)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract sockets, which processes tell each other by")
+def test_no_two_processes_are_given_the_same_port_while_neither_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = free_port()
+    monkeypatch.setattr(ports, "RANGE", range(ours, ours + 200))
+    assert len({free_port() for _ in range(60)} - {ours}) == 60
+    only = f"import connectors.local.ports as p; p.RANGE = {ports.RANGE}; p.choose('x', {{}}, p.RANGE[1:])"
+    told = subprocess.run([sys.executable, "-c", only], capture_output=True, text=True, check=False).stderr
+    assert "no free port found" in told
+    assert is_free(ours)
 
 
 def test_a_remembered_port_is_kept() -> None:
