@@ -15,6 +15,7 @@ class Hints:
 
     def __init__(self) -> None:
         self._sizes: set[int] = set()
+        self._setups: set[tuple[str, int]] = set()
         self._bare: set[str] = set()
 
     def see(self, telegram: Telegram | TelegramError) -> None:
@@ -22,18 +23,24 @@ class Hints:
         if isinstance(telegram, TelegramError):
             self._sizes |= {len(telegram.unnamed)} if telegram.unnamed else set()
             return
+        if telegram.layout == "push-setup" and any(isinstance(value, (int, float)) for value in telegram.unnamed):
+            self._setups.add((telegram.source.split("/")[1], 1 + len(telegram.values) + len(telegram.unnamed)))
         numbers = (v for v in telegram.values if isinstance(v.raw, (int, float)) and v.attribute == 2)
         self._bare |= {value.obis for value in numbers if value.unit is None and _measured(value.obis)}
 
     def lines(self, templates: Callable[[], Mapping[str, PushTemplate]], *, units: bool) -> Iterator[str]:
         """A sentence for each kind of thing that some template says; of `units` where a person is reading."""
-        if self._sizes or (units and self._bare):
+        if self._sizes or self._setups or (units and self._bare):
             yield from self._said(templates(), units=units)
 
     def _said(self, templates: Mapping[str, PushTemplate], *, units: bool) -> Iterator[str]:
         for size in sorted(self._sizes):
             if names := [name for name, push in templates.items() if _has_positions(push, size)]:
                 yield f"for a body of {size} values without names there is: --template {' or '.join(sorted(names)[:_MOST])}"
+        for setup, size in sorted(self._setups):
+            if names := [name for name, push in templates.items() if len(push.objects.get(setup, ())) == size]:
+                which = " or ".join(sorted(names)[:_MOST])
+                yield f"for the values that {setup} leaves without names there is: --template {which}"
         known = {name: len(self._bare & push.units.keys()) for name, push in templates.items()}
         best = max(known.values(), default=0)
         if units and self._bare and best * 2 >= len(self._bare):

@@ -9,6 +9,8 @@ import pytest
 
 from connectors.cli.commands import decode as command
 from tests.unit.connectors.cli.typed import Hes, typing
+from tests.unit.connectors.protocols.dlms.test_austria import IM350
+from tests.unit.connectors.protocols.dlms.test_austria import KEYS as AUSTRIAN
 from tests.unit.connectors.protocols.dlms.test_field_telegrams import BURGENLAND, KAIFA, P1, POLAND, THREE_PHASES
 
 POLAND_KEY = "39436F513777354C4D466F4C5333674A"
@@ -56,6 +58,15 @@ def test_template_that_names_places_is_named(
     size = len(ran.rows[0]["unnamed"])
     assert ran.err == f"for a body of {size} values without names there is: --template {template}"
     again = hes(*keys, "--template", template, path)
+    assert (again.exit_code, again.err) == (0, "")
+
+
+def test_template_that_names_what_follows_a_push_setup_is_named(hes: Hes, tmp_path: Path) -> None:
+    path = written(tmp_path, IM350.hex())
+    ran = hes("--ek", AUSTRIAN[IM350], path)
+    assert ran.exit_code == 0
+    assert ran.err == "for the values that 0.6.25.9.0.255 leaves without names there is: --template austria-cii"
+    again = hes("--ek", AUSTRIAN[IM350], "--template", "austria-cii", path)
     assert (again.exit_code, again.err) == (0, "")
 
 
